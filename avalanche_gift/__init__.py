@@ -1,0 +1,34 @@
+"""GIFT (CVPR 2025) for continual learning of CLIP models in Avalanche.
+
+Importing this package is cheap: its names are loaded when they are first used, because `import avalanche` takes seconds.
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "GIFT": "training",
+    "FineTune": "training",
+    "L2": "training",
+    "ZeroShot": "training",
+    "CLIPClassifier": "models",
+    "ClassTextsPlugin": "training.plugins",
+    "ClassFolders": "benchmarks",
+    "AccuracyMatrix": "evaluation",
+    "DiffusersGenerator": "generation",
+    "FolderGenerator": "generation",
+}
+
+__all__ = ["__version__", *_WHERE]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_WHERE])

@@ -1,0 +1,150 @@
+"""Any open_clip model as a classifier over class texts that can change at any time."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from avalanche_gift.losses import contrastive_logits
+from avalanche_gift.models import loading
+from avalanche_gift.models.class_texts import ClassTexts, class_texts, tokenize_whole
+from avalanche_gift.models.text_tower import encode_text, trim
+from avalanche_gift.prompts import DEFAULT_TEMPLATES, class_prompts
+
+EVALUATION_CHUNK = 512
+
+
+class CLIPClassifier(nn.Module):
+    """`forward(images) -> logits`: scaled cosine similarity with the texts of the classes in force.
+
+    clip: an open_clip model (`encode_image`, `encode_text`, `logit_scale`). Every parameter is trained but `logit_scale`
+    (and a SigLIP's `logit_bias`, which no softmax sees): those are frozen here.
+    tokenizer: `tokenizer(list of texts) -> token ids [N, context]`.
+    train_transform, eval_transform: PIL picture -> tensor, as the model was trained.
+
+    >>> model = CLIPClassifier.from_open_clip("ViT-B-16", pretrained="openai")   # doctest: +SKIP
+    >>> model.set_classes(["cat", "dog"])                                       # doctest: +SKIP
+    >>> model(images).shape                                                     # doctest: +SKIP
+    torch.Size([8, 2])
+    """
+
+    def __init__(
+        self,
+        clip: nn.Module,
+        tokenizer: Callable[..., Tensor],
+        *,
+        train_transform: Callable[[Any], Any],
+        eval_transform: Callable[[Any], Any],
+        name: str = "clip",
+    ):
+        super().__init__()
+        lacking = [part for part in ("encode_image", "encode_text", "logit_scale") if not hasattr(clip, part)]
+        if lacking:
+            raise TypeError(
+                f"expected an open_clip model with both towers, got {type(clip).__name__} without {lacking}"
+            )
+        self.clip = clip
+        self.name = name
+        self.tokenizer = tokenizer
+        self.train_transform = train_transform
+        self.eval_transform = eval_transform
+        for frozen in ("logit_scale", "logit_bias"):
+            if getattr(clip, frozen, None) is not None:
+                getattr(clip, frozen).requires_grad_(False)
+        self._texts: ClassTexts | None = None
+        self._cached: tuple[Any, Tensor] | None = None
+
+    @classmethod
+    def from_open_clip(cls, name: str, pretrained: str | None = None, *, seed: int = 0) -> "CLIPClassifier":
+        """A model by open_clip's name (`open_clip.list_models()`, or `clip-tiny`) with the weights of a pretrained tag.
+
+        Without a tag the weights are random, the same for the same seed. Raises ValueError for unknown names, with the
+        nearest known one.
+        """
+        return cls(**loading.from_open_clip(name, pretrained, seed))
+
+    @classmethod
+    def from_folder(cls, folder: str | Path) -> "CLIPClassifier":
+        """A model from `open_clip_config.json` and a safetensors file, as open_clip's hub folders and `save` have them."""
+        return cls(**loading.from_folder(folder))
+
+    @property
+    def logit_scale(self) -> Tensor:
+        """The multiplier of the cosines (about 100 for CLIP); constant."""
+        return self.clip.logit_scale.exp()
+
+    @property
+    def class_texts(self) -> ClassTexts | None:
+        """The classes in force. Assigning is cheap: nothing is encoded before it is needed."""
+        return self._texts
+
+    @class_texts.setter
+    def class_texts(self, texts: ClassTexts | None) -> None:
+        self._texts = texts
+
+    def set_classes(self, class_names: Sequence[str], templates: Sequence[str] = DEFAULT_TEMPLATES) -> None:
+        """Puts classes in force by name; column k of the logits is `class_names[k]`."""
+        self.class_texts = self.tokenize_classes(class_prompts(class_names, templates))
+
+    def tokenize_classes(
+        self, prompts: Sequence[Sequence[str]], *, columns: Sequence[int] | None = None, width: int | None = None
+    ) -> ClassTexts:
+        """Texts to put in force later: for each class its prompts, the training prompt first.
+
+        columns, width: the classes are some of `width` ones; the logits of the others are `losses.MASKED_LOGIT`.
+        """
+        return class_texts(self.tokenize, prompts, columns=columns, width=width)
+
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        """Token ids [N, L] on the CPU, L as short as is exact. Raises ValueError where the tokenizer would cut a text."""
+        return trim(self.clip, tokenize_whole(self.tokenizer, texts))
+
+    def encode_image(self, images: Tensor) -> Tensor:
+        """[N, 3, H, W] -> normalised image features [N, D]."""
+        return F.normalize(self.clip.encode_image(images), dim=-1)
+
+    def encode_text(self, tokens: Tensor) -> Tensor:
+        """Token ids [N, L], of full context length or as short as `tokenize` gives -> normalised text features [N, D]."""
+        return F.normalize(encode_text(self.clip, tokens), dim=-1)
+
+    def class_features(self) -> Tensor:
+        """[C, D] of the classes in force.
+
+        In training, and wherever gradients are wanted (EWC's Fisher pass runs in evaluation mode): the first template, with
+        gradient. In evaluation: all templates averaged (normalise, average, normalise), computed once for given weights.
+        """
+        texts = self._texts_in_force()
+        if self.training or torch.is_grad_enabled():
+            return self.encode_text(texts.train_tokens)
+        weights = tuple((parameter.data_ptr(), parameter._version) for parameter in self.clip.parameters())
+        if self._cached is None or self._cached[0] != (texts, weights):
+            chunks = [self.encode_text(tokens) for tokens in texts.eval_tokens.split(EVALUATION_CHUNK)]
+            self._cached = (texts, weights), F.normalize(texts.average(torch.cat(chunks)), dim=-1)
+        return self._cached[1]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """[N, 3, H, W] -> logits [N, classes in force]."""
+        image_features = self.encode_image(images)
+        logits = contrastive_logits(
+            image_features=image_features, text_features=self.class_features(), logit_scale=self.logit_scale
+        )
+        return self._texts_in_force().place(logits)
+
+    def train(self, mode: bool = True) -> "CLIPClassifier":
+        self._cached = None
+        return super().train(mode)
+
+    def save(self, folder: str | Path, *, config: dict[str, Any]) -> None:
+        """Writes the weights (safetensors) beside an open_clip config (JSON) so that `from_folder` reads them."""
+        loading.save_folder(self.clip, Path(folder), config)
+
+    def _texts_in_force(self) -> ClassTexts:
+        if self._texts is None:
+            raise RuntimeError(
+                "no class texts are in force: call model.set_classes([...]), or give the strategy a ClassTextsPlugin"
+            )
+        self._texts = self._texts.to(self.clip.logit_scale.device)
+        return self._texts

@@ -1,0 +1,87 @@
+"""Reading and writing CLIP models: open_clip's names and folders of JSON and safetensors; nothing that could run code."""
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from torch import nn
+
+from avalanche_gift.names import check_name
+
+OWN_CONFIGS = Path(__file__).parent / "configs"
+CONFIG_FILE, WEIGHTS_FILE = "open_clip_config.json", "open_clip_model.safetensors"
+
+
+def from_open_clip(name: str, pretrained: str | None, seed: int) -> dict[str, Any]:
+    """The parts of a `CLIPClassifier` by open_clip's name and tag; random weights from `seed` without a tag."""
+    open_clip.add_model_config(OWN_CONFIGS)
+    check_name("model", name, open_clip.list_models())
+    if pretrained:
+        check_name(f"pretrained tag of {name}", pretrained, open_clip.list_pretrained_tags_by_model(name))
+    # The OpenAI weights were trained with QuickGELU; a plain config of the same name computes GELU without complaint.
+    quick_gelu = bool(pretrained and open_clip.get_pretrained_cfg(name, pretrained).get("quick_gelu"))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        clip, train_transform, eval_transform = open_clip.create_model_and_transforms(
+            name, pretrained=pretrained, force_quick_gelu=quick_gelu
+        )
+    return {
+        "clip": clip,
+        "tokenizer": open_clip.get_tokenizer(name),
+        "train_transform": train_transform,
+        "eval_transform": eval_transform,
+        "name": f"{name}:{pretrained}" if pretrained else name,
+    }
+
+
+def from_folder(folder: str | Path) -> dict[str, Any]:
+    """The parts of a `CLIPClassifier` from a local folder.
+
+    Raises FileNotFoundError naming what is missing, ValueError where the folder has weights in another format only.
+    """
+    folder = Path(folder)
+    if not (folder / CONFIG_FILE).is_file():
+        raise FileNotFoundError(f"expected a model folder with {CONFIG_FILE} and a .safetensors file, got {folder}")
+    if not list(folder.glob("*.safetensors")):
+        others = sorted(path.name for path in folder.iterdir() if path.suffix in (".bin", ".pt", ".pth"))
+        found = f"{others}: pickled weights are not read, convert them to safetensors" if others else "no weights"
+        raise FileNotFoundError(f"expected a .safetensors file in {folder}, found {found}")
+    name = f"local-dir:{folder}"
+    clip, train_transform, eval_transform = open_clip.create_model_and_transforms(name)
+    return {
+        "clip": clip,
+        "tokenizer": open_clip.get_tokenizer(name),
+        "train_transform": train_transform,
+        "eval_transform": eval_transform,
+        "name": folder.name,
+    }
+
+
+def save_folder(clip: nn.Module, folder: Path, config: dict[str, Any]) -> None:
+    """`config`: `{"model_cfg": {...}, "preprocess_cfg": {...}}` as open_clip's. Each file is written aside, then renamed."""
+    from safetensors.torch import save
+
+    if "model_cfg" not in config:
+        raise ValueError(f"expected a config with 'model_cfg', got the keys {sorted(config)}")
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in clip.state_dict().items()}
+    write_aside(folder / WEIGHTS_FILE, save(tensors))
+    write_aside(folder / CONFIG_FILE, json.dumps({"preprocess_cfg": {}, **config}, indent=2).encode())
+
+
+def write_aside(path: Path, content: bytes) -> None:
+    """Writes a file that is never seen half-written: aside, flushed to disk, then renamed."""
+    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    except BaseException:
+        os.unlink(aside)
+        raise

@@ -1,0 +1,31 @@
+"""The optimiser of the paper's protocol: all of CLIP but its logit_scale, new for every experience."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from avalanche.core import SupervisedPlugin
+from torch import nn
+
+from avalanche_gift.consolidation import trainable_parameters
+
+
+def clip_optimizer(
+    model: nn.Module, *, lr: float = 1e-5, betas: tuple[float, float] = (0.9, 0.999), weight_decay: float = 0.0
+) -> torch.optim.AdamW:
+    """AdamW over every parameter that carries gradient; a `CLIPClassifier` has frozen its logit_scale."""
+    parameters: Iterable[nn.Parameter] = [parameter for _, parameter in trainable_parameters(model)]
+    return torch.optim.AdamW(parameters, lr=lr, betas=betas, weight_decay=weight_decay)
+
+
+class FreshOptimizerPlugin(SupervisedPlugin):
+    """Starts every experience with an empty optimiser, as a new one would be; Avalanche keeps the state by default.
+
+    Avalanche also puts every parameter of the model into the optimiser. Frozen ones have no gradient and are skipped, which
+    is how logit_scale stays out.
+    """
+
+    supports_distributed = True
+
+    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        strategy.optimizer.state.clear()

@@ -1,0 +1,119 @@
+"""Experiences counted in iterations, and the learning rate as a function of the iteration."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+from avalanche.core import SupervisedPlugin
+
+from avalanche_gift.schedule import warmup_cosine
+from avalanche_gift.training.seeds import combined_seed
+
+
+class IterationsPlugin(SupervisedPlugin):
+    """Makes one epoch of any strategy `iterations` long, going round the data as often as that takes.
+
+    Batch k of an experience, its order and its augmentation are a function of (seed, experience, k) alone: nested
+    evaluations, other plugins and earlier experiences leave it as it is. Works with loaders that plugins put in place
+    before the epoch (`ReplayPlugin`). seed None draws from torch's global generator, as Avalanche does.
+    """
+
+    supports_distributed = True
+
+    def __init__(self, iterations: int = 1000, *, seed: int | None = 42):
+        super().__init__()
+        if iterations < 1:
+            raise ValueError(f"expected at least one iteration, got {iterations}")
+        self.iterations, self.seed = iterations, seed
+
+    def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
+        loader = strategy.dataloader
+        loader = loader.loader if isinstance(loader, CyclingLoader) else loader
+        seed = None if self.seed is None else combined_seed(self.seed, strategy.clock.train_exp_counter)
+        strategy.dataloader = CyclingLoader(loader, self.iterations, seed=seed)
+
+
+class CyclingLoader:
+    """`length` batches of a loader, begun again whenever it is used up."""
+
+    def __init__(self, loader: Iterable[Any], length: int, *, seed: int | None = None):
+        self.loader, self.length, self.seed = loader, length, seed
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[Any]:
+        batches: Iterator[Any] = iter(())
+        for k in range(self.length):
+            with _SeededTorch(self.seed, k):
+                batch = next(batches, None)
+                if batch is None:
+                    batches = iter(self.loader)
+                    batch = next(batches, None)
+            if batch is None:
+                raise ValueError("expected at least one batch of training data, got an empty experience")
+            yield batch
+
+
+class _SeededTorch:
+    """Torch's global CPU generator seeded for a block and put back after it."""
+
+    def __init__(self, seed: int | None, k: int):
+        self._seed = None if seed is None else combined_seed(seed, k)
+
+    def __enter__(self) -> None:
+        if self._seed is not None:
+            self._state = torch.get_rng_state()
+            torch.default_generator.manual_seed(self._seed)
+
+    def __exit__(self, *_: object) -> None:
+        if self._seed is not None:
+            torch.set_rng_state(self._state)
+
+
+class WarmupCosinePlugin(SupervisedPlugin):
+    """Sets the learning rate before each update: warm-up and cosine, begun anew in every experience.
+
+    lr: one number; one a training experience, in their order; or None for `experience.learning_rate` where the stream
+    gives one and `default_lr` elsewhere. iterations, warmup: of `schedule.warmup_cosine`. Holds no state.
+    """
+
+    supports_distributed = True
+
+    def __init__(
+        self,
+        lr: float | Sequence[float] | None = None,
+        *,
+        iterations: int = 1000,
+        warmup: int = 100,
+        default_lr: float = 1e-5,
+    ):
+        super().__init__()
+        rates = [default_lr] if lr is None else [lr] if isinstance(lr, int | float) else list(lr)
+        if not rates or not all(rate >= 0 for rate in rates):
+            raise ValueError(f"expected learning rates >= 0, got {rates}")
+        warmup_cosine(0, base_lr=0.0, iterations=iterations, warmup=warmup)
+        self.lr, self.iterations, self.warmup, self.default_lr = lr, iterations, warmup, default_lr
+
+    def before_update(self, strategy: Any, **kwargs: Any) -> None:
+        rate = warmup_cosine(
+            strategy.clock.train_exp_iterations,
+            base_lr=self._base_lr(strategy),
+            iterations=self.iterations,
+            warmup=self.warmup,
+        )
+        for group in strategy.optimizer.param_groups:
+            group["lr"] = rate
+
+    def _base_lr(self, strategy: Any) -> float:
+        if self.lr is None:
+            own = getattr(strategy.experience, "learning_rate", None)
+            return self.default_lr if own is None else own
+        if isinstance(self.lr, int | float):
+            return self.lr
+        position = strategy.clock.train_exp_counter
+        if position >= len(self.lr):
+            raise ValueError(
+                f"expected a learning rate for each experience, got {len(self.lr)} and now experience {position}"
+            )
+        return self.lr[position]

@@ -1,0 +1,129 @@
+"""Trains on image-text pairs beside the task: made before an experience, dropped after it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from avalanche.core import SupervisedPlugin
+from torch import Tensor
+
+from avalanche_gift.generation import as_source
+from avalanche_gift.prompts import PromptSampler, imagenet_prompts, prompt_pool
+from avalanche_gift.training.loss_terms import record_term, show_in_loss
+from avalanche_gift.training.plugins.class_texts import experience_prompts
+from avalanche_gift.training.synthetic_pairs import SyntheticBatch, SyntheticPairs, obtain_pairs
+from avalanche_gift.training.teacher import Teacher
+
+TOWERS = ("image", "text")
+
+
+class SyntheticReplayPlugin(SupervisedPlugin):
+    """Supplies synthetic pairs and runs the synthetic pass of a step, before the forward pass of the task.
+
+    In `before_forward`, when all gradients are clear, it draws a batch, encodes it, asks every plugin of the strategy that
+    has a method `synthetic_loss(strategy, batch) -> {name: scalar}` for its terms, and goes backward on their sum. Its
+    graph is freed before the task's is built, and plugins listed later find the gradient of the synthetic losses alone in
+    `.grad`. `ContrastiveDistillationPlugin` and `ImageTextAlignmentPlugin` are such plugins; so is any class of yours.
+
+    source: a generator (`generate(prompts, seeds)`), a folder of pictures, or a diffusers pipeline (`generation.as_source`).
+    images: pictures an experience. batch_size: pairs a step; the last batch of a pass is short, as in the reference.
+    teacher: `previous` (the model as the experience begins), `initial`, `wise:R` (a share R of the initial weights), or None.
+    theta_initial: the initial weights where the strategy does not start from them.
+    towers: the student's towers that see the pairs; the other's features are the teacher's (Table 4a: image-only, text-only).
+    base_prompts: the broad vocabulary; ImageNet's by default, or all prompts of a folder. The classes of each learned
+    experience join it, in their first template; those of the current experience are not in it.
+    seed: of prompts, pictures and batches. Equal seeds give equal pairs.
+    """
+
+    supports_distributed = False
+
+    def __init__(
+        self,
+        source: Any,
+        *,
+        images: int = 1000,
+        batch_size: int = 64,
+        teacher: str | None = "previous",
+        theta_initial: dict[str, Tensor] | None = None,
+        towers: Sequence[str] = TOWERS,
+        base_prompts: Sequence[str] | None = None,
+        seed: int = 42,
+    ):
+        super().__init__()
+        if images < 1 or batch_size < 1:
+            raise ValueError(f"expected at least one synthetic picture and pair a batch, got {images} and {batch_size}")
+        if not towers or set(towers) - set(TOWERS):
+            raise ValueError(f"expected one or both of the towers {TOWERS}, got {tuple(towers)}")
+        if teacher is None and set(towers) != set(TOWERS):
+            raise ValueError("expected a teacher, whose features stand in for the tower that sees no pairs; got None")
+        self.source = as_source(source)
+        self.images, self.batch_size, self.towers, self.seed = images, batch_size, tuple(towers), seed
+        self.base_prompts = None if base_prompts is None else list(base_prompts)
+        self._teacher = Teacher(teacher, theta_initial)
+        self._sampler = PromptSampler(seed)
+        self._learned: dict[int, list[str]] = {}
+        self._pairs: SyntheticPairs | None = None
+        self._shuffle = True
+        self._total: Tensor | None = None
+
+    def before_training_exp(self, strategy: Any, shuffle: bool = True, **kwargs: Any) -> None:
+        if not any(True for _ in _losses(strategy)):
+            raise ValueError(
+                "expected a plugin with synthetic_loss beside SyntheticReplayPlugin, such as "
+                "ContrastiveDistillationPlugin or ImageTextAlignmentPlugin; got none"
+            )
+        self._shuffle = shuffle
+        self._teacher.meet(strategy.model)
+        self._pairs = self._make_pairs(strategy)
+        self._pairs.encode_by(self._teacher, strategy.model, strategy.device)
+
+    def before_forward(self, strategy: Any, **kwargs: Any) -> None:
+        batch = self._next_batch(strategy)
+        terms = {
+            name: term for plugin in _losses(strategy) for name, term in plugin.synthetic_loss(strategy, batch).items()
+        }
+        for name, term in terms.items():
+            record_term(strategy, name, term)
+        total = sum(terms.values())
+        assert isinstance(total, Tensor)
+        total.backward()
+        self._total = total.detach()
+
+    def after_backward(self, strategy: Any, **kwargs: Any) -> None:
+        if self._total is not None:
+            show_in_loss(strategy, self._total)
+
+    def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        experience = strategy.experience
+        self._learned[experience.current_experience] = [prompts[0] for prompts in experience_prompts(experience)]
+        self._pairs = self._total = None
+
+    def _make_pairs(self, strategy: Any) -> SyntheticPairs:
+        experience = strategy.experience
+        own = {prompts[0] for prompts in experience_prompts(experience)}
+        learned = [prompts for index, prompts in self._learned.items() if index != experience.current_experience]
+        pictures, prompts = obtain_pairs(
+            self.source,
+            pool=lambda: prompt_pool(imagenet_prompts() if self.base_prompts is None else self.base_prompts, learned),
+            sampler=self._sampler,
+            own_prompts=own,
+            count=self.images,
+            position=strategy.clock.train_exp_counter,
+            seed=self.seed,
+        )
+        return SyntheticPairs(pictures, prompts, strategy.model)
+
+    def _next_batch(self, strategy: Any) -> SyntheticBatch:
+        if self._pairs is None:
+            raise RuntimeError(
+                "expected before_training_exp to have made the synthetic pairs; train through the strategy"
+            )
+        rows = self._pairs.rows_of_batch(
+            strategy.clock.train_exp_iterations,
+            batch_size=self.batch_size,
+            seed=(self.seed, strategy.clock.train_exp_counter) if self._shuffle else None,
+        )
+        return self._pairs.batch(rows, strategy.model, self.towers, strategy.device)
+
+
+def _losses(strategy: Any):
+    return (plugin for plugin in strategy.plugins if callable(getattr(plugin, "synthetic_loss", None)))

@@ -1,0 +1,128 @@
+"""The image-text pairs of one experience: pictures as bytes, prompts as tokens, the teacher's embeddings of both."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from avalanche_gift.generation import picture_seed
+from avalanche_gift.losses import contrastive_logits
+from avalanche_gift.models import CLIPClassifier, PicturePreparation
+from avalanche_gift.prompts import PromptSampler
+from avalanche_gift.training.seeds import combined_seed
+from avalanche_gift.training.teacher import Teacher
+
+ENCODING_CHUNK = 256
+
+
+@dataclass(frozen=True)
+class SyntheticBatch:
+    """What a synthetic loss sees: B pairs, encoded. All features [B, D], normalised; row i of each belongs to pair i.
+
+    The student's carry gradient; the teacher's are constant, None without a teacher. Where only one tower of the student
+    sees the pairs, the other's features are the teacher's.
+    """
+
+    image_features: Tensor
+    text_features: Tensor
+    teacher_image_features: Tensor | None
+    teacher_text_features: Tensor | None
+    logit_scale: Tensor
+
+    @cached_property
+    def student_logits(self) -> Tensor:
+        """[B, B], images by texts, scaled."""
+        return contrastive_logits(
+            image_features=self.image_features, text_features=self.text_features, logit_scale=self.logit_scale
+        )
+
+
+def obtain_pairs(
+    source: Any,
+    *,
+    pool: Callable[[], list[str]],
+    sampler: PromptSampler,
+    own_prompts: Collection[str],
+    count: int,
+    position: int,
+    seed: int,
+) -> tuple[list[Any], list[str]]:
+    """`count` pictures with their prompts. A source of existing pairs gives its own; a generator follows drawn prompts."""
+    if callable(getattr(source, "pairs", None)):
+        pictures, prompts = source.pairs(count, seed=picture_seed(position, 0, seed), exclude=own_prompts)
+    else:
+        prompts = sampler.draw(pool(), count)
+        pictures = source.generate(prompts, [picture_seed(position, index, seed) for index in range(count)])
+    if not len(pictures) or len(pictures) != len(prompts):
+        raise ValueError(
+            f"expected one picture for each of {len(prompts)} prompts, got {len(pictures)} from {type(source).__name__}"
+        )
+    return list(pictures), list(prompts)
+
+
+class SyntheticPairs:
+    """N pairs. Equal prompts are tokenised, encoded and kept once."""
+
+    def __init__(self, pictures: Sequence[Any], prompts: Sequence[str], model: CLIPClassifier):
+        distinct = list(dict.fromkeys(prompts))
+        number = {prompt: index for index, prompt in enumerate(distinct)}
+        self.preparation = PicturePreparation(model.eval_transform)
+        self.images = self.preparation.stack(pictures)
+        self.tokens = model.tokenize(distinct)
+        self.prompt_index = torch.tensor([number[prompt] for prompt in prompts])
+        self._teacher_images: Tensor | None = None
+        self._teacher_texts: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @torch.no_grad()
+    def encode_by(self, teacher: Teacher, student: CLIPClassifier, device: torch.device) -> None:
+        """Computes the teacher's embeddings, once an experience: its transform is deterministic, its weights are fixed."""
+        if teacher.initial_share is None:
+            return
+        model = teacher.model(student)
+        was_training = model.training
+        model.eval()
+        self._teacher_images = torch.cat(
+            [
+                model.encode_image(self.preparation.model_input(part.to(device)))
+                for part in self.images.split(ENCODING_CHUNK)
+            ]
+        )
+        self._teacher_texts = torch.cat(
+            [model.encode_text(part.to(device)) for part in self.tokens.split(ENCODING_CHUNK)]
+        )
+        model.train(was_training)
+
+    def rows_of_batch(self, iteration: int, *, batch_size: int, seed: tuple[int, int] | None) -> Tensor:
+        """The pairs of a step, a pure function of its arguments. Passes follow each other, the last batch of each short.
+
+        seed: (seed, experience) of the shuffling; None keeps the order given.
+        """
+        batches_a_pass = -(-len(self) // batch_size)
+        number, batch = divmod(iteration, batches_a_pass)
+        order = torch.arange(len(self))
+        if seed is not None:
+            generator = torch.Generator().manual_seed(combined_seed(*seed, number))
+            order = torch.randperm(len(self), generator=generator)
+        return order[batch * batch_size : (batch + 1) * batch_size]
+
+    def batch(
+        self, rows: Tensor, student: CLIPClassifier, towers: Sequence[str], device: torch.device
+    ) -> SyntheticBatch:
+        """Encodes the pairs `rows` by the student's `towers`; equal prompts once."""
+        prompts = self.prompt_index[rows]
+        teacher_images = None if self._teacher_images is None else self._teacher_images[rows.to(device)]
+        teacher_texts = None if self._teacher_texts is None else self._teacher_texts[prompts.to(device)]
+        images, texts = teacher_images, teacher_texts
+        if "image" in towers:
+            images = student.encode_image(self.preparation.model_input(self.images[rows].to(device)))
+        if "text" in towers:
+            distinct, place = prompts.unique(return_inverse=True)
+            texts = student.encode_text(self.tokens[distinct].to(device))[place.to(device)]
+        assert images is not None and texts is not None
+        return SyntheticBatch(images, texts, teacher_images, teacher_texts, student.logit_scale.detach())

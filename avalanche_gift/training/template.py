@@ -1,0 +1,137 @@
+"""What every strategy here shares: CLIP's optimiser, schedule, class texts and loss terms around one list of plugins."""
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from avalanche.core import BasePlugin
+from avalanche.training.plugins.evaluation import EvaluationPlugin, default_evaluator
+from avalanche.training.templates import SupervisedTemplate
+from torch import Tensor
+
+from avalanche_gift.models import CLIPClassifier
+from avalanche_gift.training.criterion import ClassificationLoss
+from avalanche_gift.training.loss_terms import record_term
+from avalanche_gift.training.plugins import (
+    ClassTextsPlugin,
+    FreshOptimizerPlugin,
+    IterationsPlugin,
+    LossTermsPlugin,
+    WarmupCosinePlugin,
+    clip_optimizer,
+)
+
+
+def _model_first(init: Callable[..., None]) -> Callable[..., None]:
+    """Lets `Strategy(model, ...)` stand for `Strategy(model=model, ...)`; Avalanche warns of any positional argument."""
+
+    @functools.wraps(init)
+    def accept(self: Any, *args: Any, **kwargs: Any) -> None:
+        if len(args) > 1:
+            raise TypeError(f"expected the model and then keyword arguments, got {len(args)} positional arguments")
+        if args:
+            if "model" in kwargs:
+                raise TypeError("got the model twice, by position and by keyword")
+            kwargs["model"] = args[0]
+        init(self, **kwargs)
+
+    return accept
+
+
+class FineTune(SupervisedTemplate):
+    """Continual fine-tuning of CLIP in the paper's protocol, and the base of the other strategies.
+
+    model: a `CLIPClassifier`. optimizer: AdamW over all of CLIP but logit_scale where None. criterion: label-smoothed
+    cross-entropy where None.
+    train_iterations: optimiser calls an experience. reference_schedule: one call more, at learning rate zero, as the
+    reference makes it. warmup_iterations: 100, or a tenth of a shorter experience, where None.
+    lr: a number, one number an experience, or None for the stream's own rates (`experience.learning_rate`) and 1e-5 where
+    it has none; with an optimizer of your own, None keeps that optimizer's rate as the base.
+    class_incremental: labels over all classes seen, instead of the classes of the experience.
+    seed: of batches and whatever the method draws. plugins: yours, asked before the method's own.
+    Other arguments as Avalanche's `SupervisedTemplate`; training is counted in iterations, so there is no `train_epochs`.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.__init__ = _model_first(cls.__init__)  # type: ignore[method-assign]
+
+    def __init__(
+        self,
+        *,
+        model: CLIPClassifier,
+        optimizer: torch.optim.Optimizer | None = None,
+        criterion: Callable[[Tensor, Tensor], Tensor] | None = None,
+        train_iterations: int = 1000,
+        warmup_iterations: int | None = None,
+        reference_schedule: bool = False,
+        lr: float | Sequence[float] | None = None,
+        weight_decay: float = 0.0,
+        label_smoothing: float = 0.2,
+        class_incremental: bool = False,
+        seed: int = 42,
+        train_mb_size: int = 64,
+        eval_mb_size: int | None = None,
+        device: str | torch.device = "cpu",
+        plugins: Sequence[BasePlugin] | None = None,
+        evaluator: EvaluationPlugin | Callable[[], EvaluationPlugin] = default_evaluator,
+        eval_every: int = -1,
+        method_plugins: Sequence[BasePlugin] = (),
+        **base_kwargs: Any,
+    ):
+        _check_arguments(model, train_iterations, base_kwargs)
+        warmup = min(100, train_iterations // 10) if warmup_iterations is None else warmup_iterations
+        default_lr = 1e-5 if optimizer is None else optimizer.param_groups[0]["lr"]
+        given = list(plugins or [])
+        texts = (
+            []
+            if any(isinstance(plugin, ClassTextsPlugin) for plugin in given)
+            else [ClassTextsPlugin(class_incremental=class_incremental)]
+        )
+        super().__init__(
+            model=model,
+            optimizer=clip_optimizer(model, weight_decay=weight_decay) if optimizer is None else optimizer,
+            criterion=ClassificationLoss(label_smoothing) if criterion is None else criterion,
+            train_mb_size=train_mb_size,
+            eval_mb_size=eval_mb_size,
+            device=device,
+            plugins=[
+                *texts,
+                *given,
+                *method_plugins,
+                FreshOptimizerPlugin(),
+                IterationsPlugin(train_iterations + reference_schedule, seed=seed),
+                WarmupCosinePlugin(lr, iterations=train_iterations, warmup=warmup, default_lr=default_lr),
+                LossTermsPlugin(),
+            ],
+            evaluator=evaluator,
+            eval_every=eval_every,
+            **base_kwargs,
+        )
+
+    def criterion(self) -> Tensor:
+        """The task loss; in training it is also the loss term `cross_entropy`."""
+        loss = super().criterion()
+        if self.is_training:
+            record_term(self, "cross_entropy", loss)
+        return loss
+
+
+FineTune.__init__ = _model_first(FineTune.__init__)  # type: ignore[method-assign]
+
+
+def _check_arguments(model: Any, train_iterations: int, base_kwargs: dict[str, Any]) -> None:
+    if not isinstance(model, CLIPClassifier):
+        raise TypeError(
+            f"expected a CLIPClassifier, got {type(model).__name__}; wrap an open_clip model with "
+            "CLIPClassifier.from_open_clip(name) or CLIPClassifier(clip, tokenizer, ...)"
+        )
+    if train_iterations < 1:
+        raise ValueError(f"expected at least one training iteration an experience, got {train_iterations}")
+    if "train_epochs" in base_kwargs:
+        raise TypeError("training is counted in iterations: give train_iterations instead of train_epochs")
+    known = inspect.signature(SupervisedTemplate.__init__).parameters
+    if strangers := sorted(set(base_kwargs) - set(known)):
+        raise TypeError(f"got unexpected keyword arguments {strangers}")

@@ -1,0 +1,12 @@
+"""The pre-trained model as it is."""
+
+from typing import Any
+
+from avalanche_gift.training.template import FineTune
+
+
+class ZeroShot(FineTune):
+    """Trains nothing: evaluation is zero-shot throughout. Other arguments as `FineTune`."""
+
+    def training_epoch(self, **kwargs: Any) -> None:
+        """No iterations."""
