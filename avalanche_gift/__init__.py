@@ -21,7 +21,7 @@ _WHERE = {
     "FolderGenerator": "generation",
 }
 
-__all__ = ["__version__", *_WHERE]  # noqa: PLE0604
+__all__ = ["__version__", *_WHERE]
 
 
 def __getattr__(name: str) -> Any:

@@ -27,12 +27,8 @@ def interpolate(theta_a: Mapping[str, Tensor], theta_b: Mapping[str, Tensor], *,
     if not 0 <= share_a <= 1:
         raise ValueError(f"expected a share between 0 and 1, got {share_a}")
     if theta_a.keys() != theta_b.keys():
-        raise ValueError(
-            f"expected weights of one model; only one side has {sorted(theta_a.keys() ^ theta_b.keys())[:5]}"
-        )
-    return {
-        name: torch.lerp(b, theta_a[name].to(b), share_a) if b.is_floating_point() else b for name, b in theta_b.items()
-    }
+        raise ValueError(f"expected weights of one model; only one side has {sorted(theta_a.keys() ^ theta_b.keys())[:5]}")
+    return {name: torch.lerp(b, theta_a[name].to(b), share_a) if b.is_floating_point() else b for name, b in theta_b.items()}
 
 
 def fisher_weights(gradient: Tensor | None) -> Tensor | float:

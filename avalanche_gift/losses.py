@@ -93,9 +93,7 @@ def image_text_alignment(*, student_logits: Tensor, label_smoothing: float = 0.2
     Raises ValueError where the matrix is not square.
     """
     if student_logits.dim() != 2 or student_logits.shape[0] != student_logits.shape[1]:
-        raise ValueError(
-            f"expected one text per image, a square matrix, got logits of shape {tuple(student_logits.shape)}"
-        )
+        raise ValueError(f"expected one text per image, a square matrix, got logits of shape {tuple(student_logits.shape)}")
     pairs = torch.arange(len(student_logits), device=student_logits.device)
     images = F.cross_entropy(student_logits, pairs, label_smoothing=label_smoothing)
     texts = F.cross_entropy(student_logits.t(), pairs, label_smoothing=label_smoothing)

@@ -1,1 +1,50 @@
+"""Accuracy matrix, Transfer / Average / Last / Forgetting, and the report.
 
+Names are imported on first use: of these only `AccuracyMatrix` needs Avalanche, which takes seconds to import.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .accuracy_matrix import AccuracyMatrix
+    from .memory import measure
+    from .metrics import average, continual_metrics, forgetting, last, transfer
+    from .results import ResultsError, find_results, read_results, software_versions, write_results
+    from .table import format_accuracy, format_table
+
+__all__ = [
+    "AccuracyMatrix",
+    "ResultsError",
+    "average",
+    "continual_metrics",
+    "find_results",
+    "forgetting",
+    "format_accuracy",
+    "format_table",
+    "last",
+    "measure",
+    "read_results",
+    "software_versions",
+    "transfer",
+    "write_results",
+]
+
+_MODULES = {
+    "accuracy_matrix": ("AccuracyMatrix",),
+    "memory": ("measure",),
+    "metrics": ("average", "continual_metrics", "forgetting", "last", "transfer"),
+    "results": ("ResultsError", "find_results", "read_results", "software_versions", "write_results"),
+    "table": ("format_accuracy", "format_table"),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

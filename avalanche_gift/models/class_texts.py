@@ -46,7 +46,7 @@ class ClassTexts:
 
     def place(self, logits: Tensor) -> Tensor:
         """[N, C] logits at their columns of [N, width], the others masked."""
-        if self.columns is None:
+        if self.columns is None or self.width is None:
             return logits
         return logits.new_full((len(logits), self.width), MASKED_LOGIT).index_copy(1, self.columns, logits)
 

@@ -43,10 +43,8 @@ class CLIPClassifier(nn.Module):
         super().__init__()
         lacking = [part for part in ("encode_image", "encode_text", "logit_scale") if not hasattr(clip, part)]
         if lacking:
-            raise TypeError(
-                f"expected an open_clip model with both towers, got {type(clip).__name__} without {lacking}"
-            )
-        self.clip = clip
+            raise TypeError(f"expected an open_clip model with both towers, got {type(clip).__name__} without {lacking}")
+        self.clip: Any = clip
         self.name = name
         self.tokenizer = tokenizer
         self.train_transform = train_transform

@@ -1,8 +1,9 @@
 """Reading and writing CLIP models: open_clip's names and folders of JSON and safetensors; nothing that could run code."""
 
 import json
-import os
-import tempfile
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import open_clip
 import torch
 from torch import nn
 
+from avalanche_gift.files import write_aside
 from avalanche_gift.names import check_name
 
 OWN_CONFIGS = Path(__file__).parent / "configs"
@@ -24,7 +26,7 @@ def from_open_clip(name: str, pretrained: str | None, seed: int) -> dict[str, An
         check_name(f"pretrained tag of {name}", pretrained, open_clip.list_pretrained_tags_by_model(name))
     # The OpenAI weights were trained with QuickGELU; a plain config of the same name computes GELU without complaint.
     quick_gelu = bool(pretrained and open_clip.get_pretrained_cfg(name, pretrained).get("quick_gelu"))
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _quiet(not pretrained):
         torch.manual_seed(seed)
         clip, train_transform, eval_transform = open_clip.create_model_and_transforms(
             name, pretrained=pretrained, force_quick_gelu=quick_gelu
@@ -61,27 +63,25 @@ def from_folder(folder: str | Path) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def _quiet(active: bool) -> Iterator[None]:
+    """open_clip warns of random weights even where they are what was asked for."""
+    root = logging.getLogger()
+    level = root.level
+    if active:
+        root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+
+
 def save_folder(clip: nn.Module, folder: Path, config: dict[str, Any]) -> None:
     """`config`: `{"model_cfg": {...}, "preprocess_cfg": {...}}` as open_clip's. Each file is written aside, then renamed."""
     from safetensors.torch import save
 
     if "model_cfg" not in config:
         raise ValueError(f"expected a config with 'model_cfg', got the keys {sorted(config)}")
-    folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in clip.state_dict().items()}
     write_aside(folder / WEIGHTS_FILE, save(tensors))
     write_aside(folder / CONFIG_FILE, json.dumps({"preprocess_cfg": {}, **config}, indent=2).encode())
-
-
-def write_aside(path: Path, content: bytes) -> None:
-    """Writes a file that is never seen half-written: aside, flushed to disk, then renamed."""
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except BaseException:
-        os.unlink(aside)
-        raise

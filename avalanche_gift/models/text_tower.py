@@ -4,25 +4,27 @@ In a causal text tower that pools at the end token nothing behind that token rea
 at the longest prompt of a batch without changing value or gradient beyond rounding: 77 positions become about 12.
 """
 
+from typing import Any
+
 from open_clip import CLIP
 from open_clip.transformer import text_global_pool
 from torch import Tensor, nn
 
 
-def can_trim(clip: nn.Module) -> bool:
+def can_trim(clip: Any) -> bool:
     """Whether cutting is exact: open_clip's `CLIP` with a causal mask, pooled at the end token."""
     return isinstance(clip, CLIP) and clip.attn_mask is not None and clip.text_pool_type in ("argmax", "eos")
 
 
-def trim(clip: nn.Module, tokens: Tensor) -> Tensor:
+def trim(clip: Any, tokens: Tensor) -> Tensor:
     """[N, context] -> [N, L], L the position of the last end token plus one; unchanged where that is not exact."""
     if not can_trim(clip) or not len(tokens):
         return tokens
-    ends = tokens.argmax(1) if clip.text_pool_type == "argmax" else (tokens == clip.text_eos_id).int().argmax(1)
+    ends = tokens.argmax(1) if clip.text_pool_type == "argmax" else tokens.eq(clip.text_eos_id).int().argmax(1)
     return tokens[:, : int(ends.max()) + 1]
 
 
-def encode_text(clip: nn.Module, tokens: Tensor) -> Tensor:
+def encode_text(clip: Any, tokens: Tensor) -> Tensor:
     """[N, L] -> text features [N, D], not normalised; L may be shorter than the context where `can_trim`."""
     if not can_trim(clip) or tokens.shape[1] == clip.context_length:
         return clip.encode_text(tokens)

@@ -88,14 +88,9 @@ class SyntheticPairs:
         was_training = model.training
         model.eval()
         self._teacher_images = torch.cat(
-            [
-                model.encode_image(self.preparation.model_input(part.to(device)))
-                for part in self.images.split(ENCODING_CHUNK)
-            ]
+            [model.encode_image(self.preparation.model_input(part.to(device))) for part in self.images.split(ENCODING_CHUNK)]
         )
-        self._teacher_texts = torch.cat(
-            [model.encode_text(part.to(device)) for part in self.tokens.split(ENCODING_CHUNK)]
-        )
+        self._teacher_texts = torch.cat([model.encode_text(part.to(device)) for part in self.tokens.split(ENCODING_CHUNK)])
         model.train(was_training)
 
     def rows_of_batch(self, iteration: int, *, batch_size: int, seed: tuple[int, int] | None) -> Tensor:
@@ -111,9 +106,7 @@ class SyntheticPairs:
             order = torch.randperm(len(self), generator=generator)
         return order[batch * batch_size : (batch + 1) * batch_size]
 
-    def batch(
-        self, rows: Tensor, student: CLIPClassifier, towers: Sequence[str], device: torch.device
-    ) -> SyntheticBatch:
+    def batch(self, rows: Tensor, student: CLIPClassifier, towers: Sequence[str], device: torch.device) -> SyntheticBatch:
         """Encodes the pairs `rows` by the student's `towers`; equal prompts once."""
         prompts = self.prompt_index[rows]
         teacher_images = None if self._teacher_images is None else self._teacher_images[rows.to(device)]

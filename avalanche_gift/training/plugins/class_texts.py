@@ -74,7 +74,7 @@ class ClassTextsPlugin(SupervisedPlugin):
     def _meet(self, experience: Any) -> int:
         """Notes the classes of an experience; returns the number under which `_set` finds them."""
         if self._class_names is not None:
-            self._name(experience)
+            self._name(experience, self._class_names)
         if self.class_incremental:
             group = max(experience.current_experience, self._trained_up_to)
         elif self._class_names is None:
@@ -85,10 +85,10 @@ class ClassTextsPlugin(SupervisedPlugin):
             self._groups[group] = self._classes(experience, group)
         return group
 
-    def _name(self, experience: Any) -> None:
+    def _name(self, experience: Any, class_names: Sequence[str]) -> None:
         """Stock experiences get the names of their own classes, for whoever makes prompts of them."""
         if not hasattr(experience, "class_names"):
-            experience.class_names = tuple(self._class_names[label] for label in _labels(experience))
+            experience.class_names = tuple(class_names[label] for label in _labels(experience))
             experience.templates = self._templates
 
     def _classes(self, experience: Any, group: int) -> tuple[Prompts, list[int] | None]:

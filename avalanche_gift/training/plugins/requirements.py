@@ -8,6 +8,4 @@ def require_synthetic_replay(plugin: Any, strategy: Any) -> None:
     from avalanche_gift.training.plugins.synthetic_replay import SyntheticReplayPlugin
 
     if not any(isinstance(other, SyntheticReplayPlugin) for other in strategy.plugins):
-        raise ValueError(
-            f"expected a SyntheticReplayPlugin beside {type(plugin).__name__}, which supplies its pairs; got none"
-        )
+        raise ValueError(f"expected a SyntheticReplayPlugin beside {type(plugin).__name__}, which supplies its pairs; got none")

@@ -113,7 +113,5 @@ class WarmupCosinePlugin(SupervisedPlugin):
             return self.lr
         position = strategy.clock.train_exp_counter
         if position >= len(self.lr):
-            raise ValueError(
-                f"expected a learning rate for each experience, got {len(self.lr)} and now experience {position}"
-            )
+            raise ValueError(f"expected a learning rate for each experience, got {len(self.lr)} and now experience {position}")
         return self.lr[position]

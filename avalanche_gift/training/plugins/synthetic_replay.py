@@ -78,9 +78,7 @@ class SyntheticReplayPlugin(SupervisedPlugin):
 
     def before_forward(self, strategy: Any, **kwargs: Any) -> None:
         batch = self._next_batch(strategy)
-        terms = {
-            name: term for plugin in _losses(strategy) for name, term in plugin.synthetic_loss(strategy, batch).items()
-        }
+        terms = {name: term for plugin in _losses(strategy) for name, term in plugin.synthetic_loss(strategy, batch).items()}
         for name, term in terms.items():
             record_term(strategy, name, term)
         total = sum(terms.values())
@@ -114,9 +112,7 @@ class SyntheticReplayPlugin(SupervisedPlugin):
 
     def _next_batch(self, strategy: Any) -> SyntheticBatch:
         if self._pairs is None:
-            raise RuntimeError(
-                "expected before_training_exp to have made the synthetic pairs; train through the strategy"
-            )
+            raise RuntimeError("expected before_training_exp to have made the synthetic pairs; train through the strategy")
         rows = self._pairs.rows_of_batch(
             strategy.clock.train_exp_iterations,
             batch_size=self.batch_size,

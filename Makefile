@@ -1,0 +1,29 @@
+# `make demo` and `make test` set up what they need: a virtual environment with this package in it.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: demo test lint parity clean
+
+demo: $(VENV)/ready
+	$(BIN)/avalanche-gift run --benchmark digits --model clip-tiny --strategies zero-shot finetune l2 gift \
+	  --iterations 100 --batch-size 32 --lr 1e-3 --images 200 --l2-weight 0.1 --awc-weight 0.1 --out runs/demo
+
+test: $(VENV)/ready
+	$(BIN)/python -m pytest -q tests
+
+parity: $(VENV)/ready
+	$(BIN)/python tests/replay.py tests/data/*.safetensors
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test,dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs

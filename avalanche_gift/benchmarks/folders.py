@@ -1,0 +1,104 @@
+"""Your own pictures as a stream: `root/TASK/{train,test}/CLASS/*`."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from avalanche.benchmarks.scenarios import CLScenario
+from torchvision.datasets import ImageFolder
+from torchvision.datasets.folder import IMG_EXTENSIONS
+
+from avalanche_gift.benchmarks.stream import Task, clip_benchmark, in_order
+from avalanche_gift.prompts import DEFAULT_TEMPLATES
+
+
+def ClassFolders(
+    root: str | Path,
+    *,
+    order: Sequence[str] | None = None,
+    templates: Mapping[str, Sequence[str]] | Sequence[str] = DEFAULT_TEMPLATES,
+    learning_rates: Mapping[str, float] | None = None,
+    train_transform: Callable[[Any], Any],
+    eval_transform: Callable[[Any], Any],
+    class_incremental: bool = False,
+) -> CLScenario:
+    """A benchmark from folders of pictures, one task a folder, in the order of their names or in `order`.
+
+    Class names are the folders' names with spaces for underscores. A `classes.json` in the task's folder says otherwise:
+    `{"classes": [...]}`, the class folders in label order, or `{"names": {FOLDER: NAME}}`, other names, or both.
+    templates: one list for all tasks, or lists by task name (others keep "a photo of a {c}."). learning_rates: by task name.
+    Transforms: usually `model.train_transform` and `model.eval_transform`. Labels are read from folders, never from pictures.
+
+    Raises FileNotFoundError or ValueError that names the folder: no tasks, a split or a class that is missing or empty, a class
+    in test that train lacks, fewer than two classes, an unknown task in `order`.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise FileNotFoundError(f"expected a folder TASK/{{train,test}}/CLASS/* of pictures, got {root}, which is no folder")
+    folders = sorted(path for path in root.iterdir() if (path / "train").is_dir() and (path / "test").is_dir())
+    if not folders:
+        raise FileNotFoundError(f"expected folders TASK with train and test inside {root}, got {_names(root) or 'nothing'}")
+    named = templates if isinstance(templates, Mapping) else {folder.name: templates for folder in folders}
+    rates = learning_rates or {}
+    tasks = [
+        read_task(root / name, templates=named.get(name, DEFAULT_TEMPLATES), learning_rate=rates.get(name))
+        for name in in_order([folder.name for folder in folders], order)
+    ]
+    return clip_benchmark(
+        tasks, train_transform=train_transform, eval_transform=eval_transform, class_incremental=class_incremental
+    )
+
+
+def read_task(folder: Path, *, templates: Sequence[str] = DEFAULT_TEMPLATES, learning_rate: float | None = None) -> Task:
+    """One task from `folder/{train,test}/CLASS/*`, with its `classes.json` where there is one."""
+    class_folders, names = _classes(folder)
+    return Task(
+        name=folder.name,
+        train=_Pictures(folder / "train", class_folders),
+        test=_Pictures(folder / "test", class_folders),
+        class_names=names,
+        templates=templates,
+        learning_rate=learning_rate,
+    )
+
+
+class _Pictures(ImageFolder):
+    """torchvision's ImageFolder with the classes, and so the labels, in an order given."""
+
+    def __init__(self, folder: Path, class_folders: list[str]):
+        self._class_folders = class_folders
+        try:
+            super().__init__(str(folder))
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"expected pictures ({', '.join(IMG_EXTENSIONS)}) in every class of {folder}; {error}"
+            ) from None
+
+    def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
+        present = _names(Path(directory))
+        if unknown := sorted(set(present) - set(self._class_folders)):
+            raise ValueError(f"expected in {directory} the classes of train (and classes.json), got also {unknown}")
+        if missing := sorted(set(self._class_folders) - set(present)):
+            raise FileNotFoundError(f"missing there: {missing}")
+        return self._class_folders, {name: label for label, name in enumerate(self._class_folders)}
+
+
+def _classes(folder: Path) -> tuple[list[str], list[str]]:
+    """Class folders in label order, and the classes' names."""
+    found = _names(folder / "train")
+    described: dict[str, Any] = {}
+    if (folder / "classes.json").is_file():
+        try:
+            described = json.loads((folder / "classes.json").read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"expected JSON in {folder / 'classes.json'}: {error}") from None
+    if not isinstance(described, dict):
+        raise ValueError(f'expected {{"classes": [...]}} in {folder / "classes.json"}, got {type(described).__name__}')
+    order = described.get("classes", found)
+    names = described.get("names", {})
+    return list(order), [names.get(name, name.replace("_", " ")) for name in order]
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))

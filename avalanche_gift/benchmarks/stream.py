@@ -1,0 +1,116 @@
+"""From tasks (pictures, class names, templates) to an Avalanche benchmark for CLIP."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline, with_task_labels
+from avalanche.benchmarks.scenarios import CLScenario
+
+# The one way to datasets with task labels and `task_set`, which Avalanche's own LwF and balanced loaders read.
+from avalanche.benchmarks.utils.classification_dataset import _make_taskaware_classification_dataset
+from torch.utils.data import Dataset
+
+from avalanche_gift.names import check_name
+from avalanche_gift.prompts import DEFAULT_TEMPLATES, class_prompts
+
+
+@dataclass(frozen=True)
+class Task:
+    """One data set of a stream, its labels counted from 0.
+
+    train, test: map-style data sets of (PIL picture, label) with `.targets`, the labels, so that no picture is opened to
+    learn them. class_names[label], templates with `{c}`, learning_rate: the base rate, where the protocol has one a task.
+    """
+
+    name: str
+    train: Dataset
+    test: Dataset
+    class_names: Sequence[str]
+    templates: Sequence[str] = DEFAULT_TEMPLATES
+    learning_rate: float | None = None
+
+
+def clip_benchmark(
+    tasks: Sequence[Task],
+    *,
+    train_transform: Callable[[Any], Any],
+    eval_transform: Callable[[Any], Any],
+    class_incremental: bool = False,
+) -> CLScenario:
+    """A benchmark with `train_stream` and `test_stream`, one experience a task, in the order given.
+
+    Task-incremental: labels 0..k-1 in each experience, the task label is its number and comes with every sample, so that
+    buffers and loaders keep it. Class-incremental: labels run on through the stream, in its order; the task label is 0.
+    Every experience carries `task_name`, `class_names` and `templates` (of its own classes) and `learning_rate`.
+
+    Raises ValueError for no task, repeated task names, a task with fewer than two classes, or labels without a name; in the
+    class-incremental case also for a class name in two tasks.
+    """
+    _check_tasks(tasks, class_incremental)
+    transforms = {"train": (train_transform, None), "eval": (eval_transform, None)}
+    streams: dict[str, list[Any]] = {"train": [], "test": []}
+    first = 0
+    for number, task in enumerate(tasks):
+        for stream, source in (("train", task.train), ("test", task.test)):
+            dataset = _make_taskaware_classification_dataset(
+                _Shifted(source, first) if class_incremental else source,
+                transform_groups=transforms,
+                task_labels=0 if class_incremental else number,
+                targets=[int(label) + first for label in _targets(source, task.name)],
+            )
+            streams[stream].append(dataset)
+        first += len(task.class_names) if class_incremental else 0
+    benchmark = with_task_labels(with_classes_timeline(benchmark_from_datasets(**streams)))
+    for stream in benchmark.streams.values():
+        for experience, task in zip(stream, tasks, strict=True):
+            experience.task_name = task.name
+            experience.class_names = tuple(task.class_names)
+            experience.templates = tuple(task.templates)
+            experience.learning_rate = task.learning_rate
+    return benchmark
+
+
+def in_order(names: Sequence[str], order: Sequence[str] | None) -> list[str]:
+    """`order` itself where every name in it is known; all names, as they are, where it is None."""
+    return list(names) if order is None else [check_name("task", name, names) for name in order]
+
+
+class _Shifted(Dataset):
+    """A data set whose labels begin at `first`."""
+
+    def __init__(self, source: Any, first: int):
+        self.source, self.first = source, first
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        picture, label = self.source[index]
+        return picture, int(label) + self.first
+
+
+def _targets(source: Any, name: str) -> Sequence[int]:
+    targets = getattr(source, "targets", None)
+    if targets is None:
+        raise ValueError(f"expected data sets with .targets for the task {name!r}, got {type(source).__name__} without")
+    return targets
+
+
+def _check_tasks(tasks: Sequence[Task], class_incremental: bool) -> None:
+    names = [task.name for task in tasks]
+    if not tasks or len(set(names)) != len(names):
+        raise ValueError(f"expected at least one task and distinct names, got {names}")
+    for task in tasks:
+        class_prompts(task.class_names, task.templates)
+        if len(task.class_names) < 2:
+            raise ValueError(f"expected at least two classes in the task {task.name!r}, got {list(task.class_names)}")
+        for split, source in (("train", task.train), ("test", task.test)):
+            labels = {int(label) for label in _targets(source, task.name)}
+            if not labels or min(labels) < 0 or max(labels) >= len(task.class_names):
+                raise ValueError(
+                    f"expected {split} labels 0..{len(task.class_names) - 1} in the task {task.name!r}, got "
+                    f"{f'{min(labels)}..{max(labels)}' if labels else 'no pictures'}"
+                )
+    if class_incremental:
+        class_prompts([name for task in tasks for name in task.class_names], DEFAULT_TEMPLATES)

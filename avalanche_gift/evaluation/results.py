@@ -1,0 +1,121 @@
+"""`results.json`: what one run (one strategy, one seed) leaves behind, by the schema in `results.schema.json`."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import os
+import platform
+import reprlib
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from avalanche_gift.files import write_aside
+
+from .metrics import continual_metrics
+
+__all__ = ["ResultsError", "find_results", "read_results", "software_versions", "write_results"]
+
+_PACKAGES = ("torch", "torchvision", "avalanche-lib", "open_clip_torch", "diffusers", "avalanche-gift")
+_TOLERANCE = 1e-6
+
+
+class ResultsError(ValueError):
+    """A results file is not what it should be: which file, what was expected, what came."""
+
+
+def write_results(path: str | os.PathLike[str], results: dict[str, Any]) -> None:
+    """Write one run's results, all or nothing.
+
+    The file is written and synchronised under another name in the same folder (made if missing), then renamed: a reader
+    sees the old file or the new one, never a part. Raises ResultsError, and leaves `path` alone, where `results` is not
+    valid (see `read_results`).
+    """
+    path = Path(path)
+    try:
+        text = json.dumps(results, indent=2)
+    except (TypeError, ValueError) as error:
+        raise ResultsError(f"{path}: expected values that JSON can hold, got {error}") from error
+    _check(path, json.loads(text))
+    write_aside(path, f"{text}\n".encode())
+
+
+def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """One run's results, checked.
+
+    Raises ResultsError where the file can't be read, is no JSON, breaks the schema, holds NaN or infinity, has an
+    `accuracy` that is not (n + 1) x n for its n experiences, or `metrics` that differ by more than 1e-6 from those of
+    `accuracy`.
+    """
+    path = Path(path)
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ResultsError(f"{path}: expected a readable results file, got {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
+        raise ResultsError(f"{path}: expected JSON in UTF-8, got {error}") from error
+    _check(path, results)
+    return results
+
+
+def find_results(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Every `results.json` in `folder` and below, in the order of their paths; raises ResultsError for a bad one."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ResultsError(f"{folder}: expected a folder with results.json files, got no folder")
+    return [read_results(path) for path in sorted(folder.rglob("results.json"))]
+
+
+def software_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide the numbers; those not installed are left out."""
+    versions = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+@functools.cache
+def _validator() -> jsonschema.Draft202012Validator:
+    schema = Path(__file__).with_name("results.schema.json").read_text(encoding="utf-8")
+    return jsonschema.Draft202012Validator(json.loads(schema))
+
+
+def _check(path: Path, results: Any) -> None:
+    """Raise ResultsError for the first thing wrong with `results`, which came out of JSON."""
+    for where, value in _non_finite(results, "$"):
+        raise ResultsError(f"{path}: expected a finite number at {where}, got {value}")
+    error = jsonschema.exceptions.best_match(_validator().iter_errors(results))
+    if error is not None:
+        raise ResultsError(f"{path}: {_explain(error)}")
+    names, accuracy = results["experiences"], results["accuracy"]
+    shape, lengths = (len(names) + 1, len(names)), [len(row) for row in accuracy]
+    if lengths != [shape[1]] * shape[0]:
+        raise ResultsError(f"{path}: expected {shape[0]} x {shape[1]} values in $.accuracy, got rows of lengths {lengths}")
+    for name, expected in continual_metrics(accuracy[1:]).items():
+        value = results["metrics"][name]
+        if (value is None) != (expected is None) or abs((value or 0) - (expected or 0)) > _TOLERANCE:
+            raise ResultsError(f"{path}: expected {expected} at $.metrics.{name}, as $.accuracy gives, got {value}")
+
+
+def _non_finite(value: Any, where: str) -> Iterator[tuple[str, float]]:
+    if isinstance(value, float) and not math.isfinite(value):
+        yield where, value
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield from _non_finite(item, f"{where}.{key}" if isinstance(key, str) else f"{where}[{key}]")
+
+
+def _explain(error: jsonschema.ValidationError) -> str:
+    """One short line; jsonschema's own message repeats the whole instance."""
+    if error.validator in ("required", "additionalProperties"):
+        return f"{error.message} at {error.json_path}"
+    got = reprlib.repr(error.instance)
+    return f"expected {error.validator} {error.validator_value!r} at {error.json_path}, got {got}"

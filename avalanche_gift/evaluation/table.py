@@ -1,0 +1,74 @@
+"""Results as plain text: the comparison of strategies, and one run's accuracy matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import fmean, stdev
+from typing import Any
+
+__all__ = ["format_accuracy", "format_table"]
+
+_METRICS = ("transfer", "average", "last", "forgetting")
+_HEADER = ("Strategy", "Transfer", "Average", "Last", "Forgetting", "seconds", "peak memory (GiB)")
+_LEGEND = "* best of its column. Percent, higher is better; negative Forgetting means forgetting."
+
+
+def format_table(results: Sequence[Mapping[str, Any]]) -> str:
+    """One line per strategy, in the order of first appearance, of results that `read_results` returned.
+
+    Several seeds of a strategy become mean ± sample standard deviation. `*` marks the best value of each metric, ties
+    as printed included; `-` stands for a metric that is not defined.
+    Raises ValueError for no results, results of different streams, or a seed that a strategy has twice.
+    """
+    groups = _by_strategy(results)
+    columns = [_metric_column(name, groups) for name in _METRICS]
+    columns.append([_mean_std([run["seconds"] for run in runs], 1) for runs in groups.values()])
+    columns.append([_mean_std([run["peak_memory_bytes"] / 2**30 for run in runs], 2) for runs in groups.values()])
+    lines = _align([_HEADER, *zip(groups, *columns, strict=True)])
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], "", _LEGEND])
+
+
+def format_accuracy(result: Mapping[str, Any]) -> str:
+    """One run's accuracies in percent: a column per experience, a line before training and after each experience."""
+    names = result["experiences"]
+    labels = ["before training", *(f"after {name}" for name in names)]
+    cells = [[f"{value:.1f}" for value in row] for row in result["accuracy"]]
+    return "\n".join(_align([("", *names), *((label, *row) for label, row in zip(labels, cells, strict=True))]))
+
+
+def _by_strategy(results: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    if not results:
+        raise ValueError("expected at least one result, got none")
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for run in results:
+        for key in ("benchmark", "experiences"):
+            if run[key] != results[0][key]:
+                raise ValueError(f"expected results of one {key}, got {results[0][key]!r} and {run[key]!r}")
+        runs = groups.setdefault(run["strategy"], [])
+        if any(other["seed"] == run["seed"] for other in runs):
+            raise ValueError(f"expected each seed once per strategy, got seed {run['seed']} of {run['strategy']!r} twice")
+        runs.append(run)
+    return groups
+
+
+def _metric_column(name: str, groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    values = [[run["metrics"][name] for run in runs] for runs in groups.values()]
+    if values[0][0] is None:  # one stream for all, so undefined for all
+        return ["- "] * len(values)
+    means = [round(fmean(row), 1) for row in values]
+    return [_mean_std(row, 1) + ("*" if mean == max(means) else " ") for row, mean in zip(values, means, strict=True)]
+
+
+def _mean_std(values: Sequence[float], digits: int) -> str:
+    text = f"{fmean(values):.{digits}f}"
+    return text if len(values) == 1 else f"{text} ± {stdev(values):.{digits}f}"
+
+
+def _align(lines: Sequence[Sequence[str]]) -> list[str]:
+    """First column to the left, all others to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return ["  ".join(_pad(k, cell, widths[k]) for k, cell in enumerate(line)).rstrip() for line in lines]
+
+
+def _pad(column: int, cell: str, width: int) -> str:
+    return cell.rjust(width) if column else cell.ljust(width)
