@@ -7,7 +7,8 @@ def warmup_cosine(iteration: int, *, base_lr: float, iterations: int, warmup: in
     """Linear warm-up, then half a cosine down to zero (spec of the reference: 100 of 1,000 iterations warm up).
 
     iteration counts from 0 within the experience: `base_lr * (i + 1) / warmup` below `warmup`, then
-    `base_lr / 2 * (1 + cos(pi * (i - warmup) / (iterations - warmup)))`, and 0 from `iterations` on.
+    `base_lr / 2 * (1 + cos(pi * (i - warmup) / (iterations - warmup)))`, and 0 from
+    `iterations` on; a warm-up longer than that goes on rising.
     Raises ValueError for a negative iteration or warm-up, or fewer than one iteration.
     """
     if iteration < 0 or warmup < 0 or iterations < 1:

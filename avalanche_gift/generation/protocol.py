@@ -39,8 +39,8 @@ def picture_seed(experience_index: int, picture_index: int, seed: int = 42) -> i
     >>> picture_seed(0, 0), picture_seed(1, 0)
     (419900000, 420000000)
 
-    Seed 0 would begin below zero, which not every generator takes: it wraps to the top of 63 bits. Raises ValueError for a negative argument, and for a
-    picture_index of 100,000 or more, where the seeds of two experiences would meet.
+    Seed 0 would begin below zero, which not every generator takes: it wraps to the top of 63 bits. Raises ValueError for
+    a negative argument, and for a picture_index of 100,000 or more, where the seeds of two experiences would meet.
     """
     if min(experience_index, picture_index, seed) < 0:
         raise ValueError(

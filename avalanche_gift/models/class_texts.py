@@ -79,7 +79,11 @@ def class_texts(
     columns: Sequence[int] | None = None,
     width: int | None = None,
 ) -> ClassTexts:
-    """Tokenises the prompts of every class once."""
+    """Tokenises the prompts of every class once. ValueError for no class, or columns that do not fit the classes."""
+    if not prompts:
+        raise ValueError("expected at least one class, got none")
+    if (columns is None) != (width is None) or (columns is not None and len(columns) != len(prompts)):
+        raise ValueError(f"expected a column for each of {len(prompts)} classes and a width, got {columns} and {width}")
     everything = [prompt for of_class in prompts for prompt in of_class]
     owner = [index for index, of_class in enumerate(prompts) for _ in of_class]
     return ClassTexts(

@@ -12,6 +12,7 @@ from avalanche_gift.losses import contrastive_logits
 from avalanche_gift.models import loading
 from avalanche_gift.models.class_texts import ClassTexts, class_texts, tokenize_whole
 from avalanche_gift.models.text_tower import encode_text, trim
+from avalanche_gift.models.weights import weights_version
 from avalanche_gift.prompts import DEFAULT_TEMPLATES, class_prompts
 
 EVALUATION_CHUNK = 512
@@ -113,14 +114,15 @@ class CLIPClassifier(nn.Module):
 
         In training, and wherever gradients are wanted (EWC's Fisher pass runs in evaluation mode): the first template, with
         gradient. In evaluation: all templates averaged (normalise, average, normalise), computed once for given weights.
+        Weights changed through `.data` go unseen until `train()` or `eval()` is called; every other change is noticed.
         """
         texts = self._texts_in_force()
         if self.training or torch.is_grad_enabled():
             return self.encode_text(texts.train_tokens)
-        weights = tuple((parameter.data_ptr(), parameter._version) for parameter in self.clip.parameters())
-        if self._cached is None or self._cached[0] != (texts, weights):
+        key = (texts, weights_version(self.clip))
+        if self._cached is None or self._cached[0] != key:
             chunks = [self.encode_text(tokens) for tokens in texts.eval_tokens.split(EVALUATION_CHUNK)]
-            self._cached = (texts, weights), F.normalize(texts.average(torch.cat(chunks)), dim=-1)
+            self._cached = key, F.normalize(texts.average(torch.cat(chunks)), dim=-1)
         return self._cached[1]
 
     def forward(self, images: Tensor) -> Tensor:

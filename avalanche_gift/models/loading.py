@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ def from_open_clip(name: str, pretrained: str | None, seed: int) -> dict[str, An
         check_name(f"pretrained tag of {name}", pretrained, open_clip.list_pretrained_tags_by_model(name))
     # The OpenAI weights were trained with QuickGELU; a plain config of the same name computes GELU without complaint.
     quick_gelu = bool(pretrained and open_clip.get_pretrained_cfg(name, pretrained).get("quick_gelu"))
-    with torch.random.fork_rng(devices=[]), _quiet(not pretrained):
+    with torch.random.fork_rng(devices=[]), _quiet() if not pretrained else nullcontext():
         torch.manual_seed(seed)
         clip, train_transform, eval_transform = open_clip.create_model_and_transforms(
             name, pretrained=pretrained, force_quick_gelu=quick_gelu
@@ -41,19 +41,18 @@ def from_open_clip(name: str, pretrained: str | None, seed: int) -> dict[str, An
 
 
 def from_folder(folder: str | Path) -> dict[str, Any]:
-    """The parts of a `CLIPClassifier` from a local folder.
+    """The parts of a `CLIPClassifier` from a local folder. Raises FileNotFoundError naming what is missing.
 
-    Raises FileNotFoundError naming what is missing, ValueError where the folder has weights in another format only.
+    open_clip would take pickled weights where they have the better-known name; here they are never opened.
     """
     folder = Path(folder)
     if not (folder / CONFIG_FILE).is_file():
         raise FileNotFoundError(f"expected a model folder with {CONFIG_FILE} and a .safetensors file, got {folder}")
-    if not list(folder.glob("*.safetensors")):
-        others = sorted(path.name for path in folder.iterdir() if path.suffix in (".bin", ".pt", ".pth"))
-        found = f"{others}: pickled weights are not read, convert them to safetensors" if others else "no weights"
-        raise FileNotFoundError(f"expected a .safetensors file in {folder}, found {found}")
     name = f"local-dir:{folder}"
-    clip, train_transform, eval_transform = open_clip.create_model_and_transforms(name)
+    weights = _weights(folder)
+    with torch.random.fork_rng(devices=[]), _quiet():
+        clip, train_transform, eval_transform = open_clip.create_model_and_transforms(name, load_weights=False)
+    open_clip.load_checkpoint(clip, str(weights))
     return {
         "clip": clip,
         "tokenizer": open_clip.get_tokenizer(name),
@@ -63,13 +62,24 @@ def from_folder(folder: str | Path) -> dict[str, Any]:
     }
 
 
+def _weights(folder: Path) -> Path:
+    """The safetensors file: open_clip's own name, or the only one."""
+    found = sorted(folder.glob("*.safetensors"))
+    if folder / WEIGHTS_FILE in found or len(found) == 1:
+        return folder / WEIGHTS_FILE if folder / WEIGHTS_FILE in found else found[0]
+    if found:
+        raise FileNotFoundError(f"expected {WEIGHTS_FILE} or a single .safetensors file in {folder}, found {len(found)}")
+    others = sorted(path.name for path in folder.iterdir() if path.suffix in (".bin", ".pt", ".pth"))
+    reason = f"{others}: pickled weights are not read, convert them to safetensors" if others else "no weights"
+    raise FileNotFoundError(f"expected a .safetensors file in {folder}, found {reason}")
+
+
 @contextmanager
-def _quiet(active: bool) -> Iterator[None]:
+def _quiet() -> Iterator[None]:
     """open_clip warns of random weights even where they are what was asked for."""
     root = logging.getLogger()
     level = root.level
-    if active:
-        root.setLevel(logging.ERROR)
+    root.setLevel(logging.ERROR)
     try:
         yield
     finally:

@@ -1,0 +1,108 @@
+"""The four numbers against hand-worked matrices, an independent reference, and the paper's zero-shot line."""
+
+import math
+
+import numpy as np
+import pytest
+
+from avalanche_gift.evaluation.metrics import average, continual_metrics, forgetting, last, transfer
+
+ROWS = [[80, 40, 20], [70, 90, 30], [50, 60, 95]]
+
+ZERO_SHOT = {
+    "Aircraft": 24.3,
+    "Caltech101": 88.4,
+    "CIFAR100": 68.2,
+    "DTD": 44.6,
+    "EuroSAT": 54.9,
+    "Flowers": 71.0,
+    "Food": 88.5,
+    "MNIST": 59.4,
+    "OxfordPet": 89.0,
+    "StanfordCars": 64.7,
+    "SUN397": 65.2,
+}
+ORDER_I = list(ZERO_SHOT)
+ORDER_II = ["StanfordCars", "Food", "MNIST", "OxfordPet", "Flowers", "SUN397"]
+ORDER_II += ["Aircraft", "Caltech101", "DTD", "EuroSAT", "CIFAR100"]
+
+
+def reference(rows):
+    """The definitions again, by masks on an array; a row that is missing is NaN."""
+    a = np.asarray(rows, float)
+    m, n = a.shape
+    full = np.full((n, n), np.nan)
+    full[:m] = a
+    ahead = np.where(np.triu(np.ones((n, n)), k=1) > 0, full, np.nan)
+    own = np.diag(full)[:m]
+    return {
+        "transfer": np.nanmean(np.nanmean(ahead[:, 1:], axis=0)) if n > 1 else None,
+        "average": np.nanmean(full),
+        "last": a[-1].mean(),
+        "forgetting": (a[-1, :m] - own).sum() / (m - 1) if m > 1 else None,
+    }
+
+
+def test_hand_worked_values_of_a_finished_stream():
+    assert transfer(ROWS) == pytest.approx((40 + (20 + 30) / 2) / 2)  # 32.5
+    assert average(ROWS) == pytest.approx(535 / 9)
+    assert last(ROWS) == pytest.approx(205 / 3)
+    assert forgetting(ROWS) == pytest.approx((50 - 80 + 60 - 90) / 2)  # -30
+
+
+def test_hand_worked_values_of_a_stream_after_two_of_three_experiences():
+    expected = {"transfer": (40 + 25) / 2, "average": 330 / 6, "last": 190 / 3, "forgetting": -10}
+    assert continual_metrics(ROWS[:2]) == pytest.approx(expected)
+
+
+def test_after_one_experience_transfer_is_that_row_without_its_first_column_and_nothing_is_forgotten_yet():
+    assert continual_metrics(ROWS[:1]) == {
+        "transfer": 30,
+        "average": pytest.approx(140 / 3),
+        "last": pytest.approx(140 / 3),
+        "forgetting": None,
+    }
+
+
+def test_a_single_experience_has_neither_transfer_nor_forgetting():
+    assert continual_metrics([[70]]) == {"transfer": None, "average": 70, "last": 70, "forgetting": None}
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 11])
+def test_all_numbers_agree_with_an_independent_reference_on_random_matrices(n):
+    rng = np.random.default_rng(n)
+    for m in range(1, n + 1):
+        rows = rng.uniform(0, 100, (m, n)).tolist()
+        for name, expected in reference(rows).items():
+            assert continual_metrics(rows)[name] == (None if expected is None else pytest.approx(expected)), (name, m)
+
+
+def test_gaining_on_old_experiences_gives_positive_forgetting():
+    assert forgetting([[50, 0], [60, 70]]) == 10
+
+
+@pytest.mark.parametrize(("order", "expected"), [(ORDER_I, 69.4), (ORDER_II, 65.4)])
+def test_the_zero_shot_line_of_the_paper_comes_out_of_equal_rows(order, expected):
+    rows = [[ZERO_SHOT[name] for name in order]] * len(order)
+    assert sorted(order) == sorted(ZERO_SHOT)
+    assert transfer(rows) == pytest.approx(expected, abs=0.0501)
+    assert average(rows) == last(rows) == pytest.approx(65.3, abs=0.0501)
+    assert forgetting(rows) == 0
+
+
+@pytest.mark.parametrize("metric", [transfer, average, last, forgetting, continual_metrics])
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], "at least one row"),
+        ([[]], "at least one row"),
+        ([[1, 2], [3]], r"equal length, got lengths \[1, 2\]"),
+        ([[1, 2], [3, 4], [5, 6]], "got 3 rows and 2 columns"),
+        ([[1, math.nan]], "finite number at row 0, column 1, got nan"),
+        ([[1, 2], [math.inf, 4]], "finite number at row 1, column 0, got inf"),
+        ([[1, None]], "finite number at row 0, column 1, got None"),
+    ],
+)
+def test_a_matrix_that_is_none_is_refused_with_what_came(metric, rows, message):
+    with pytest.raises(ValueError, match=message):
+        metric(rows)
