@@ -76,6 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
     # Avalanche's dependencies warn of what nobody here uses (quadratic solvers, deprecated calls of its own plugins).
     for category in (UserWarning, DeprecationWarning, FutureWarning):
         warnings.filterwarnings("ignore", category=category)
+    warnings.filterwarnings("default", module="avalanche_gift")
     from avalanche_gift.evaluation import format_table
     from avalanche_gift.names import check_name
     from avalanche_gift.run import RunConfig

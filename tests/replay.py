@@ -62,16 +62,12 @@ class RecordedTokenizer:
 
     def __init__(self, tensors: dict[str, Tensor]):
         self.rows = {
-            f"{kind} {index}": row
-            for kind in ("class", "prompt")
-            for index, row in enumerate(tensors[f"{kind}_tokens"])
+            f"{kind} {index}": row for kind in ("class", "prompt") for index, row in enumerate(tensors[f"{kind}_tokens"])
         }
 
     def __call__(self, texts: list[str], context_length: int | None = None) -> Tensor:
         tokens = torch.stack([self.rows[text] for text in texts])
-        return (
-            tokens if context_length is None else torch.nn.functional.pad(tokens, (0, context_length - tokens.shape[1]))
-        )
+        return tokens if context_length is None else torch.nn.functional.pad(tokens, (0, context_length - tokens.shape[1]))
 
 
 class RecordedPairs:
@@ -115,7 +111,7 @@ def replay(path: str | Path) -> tuple[float, float]:
 
     class KeepLoss(SupervisedPlugin):
         def after_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
-            losses.append(float(strategy.loss))
+            losses.append(strategy.loss.item())
             if len(losses) == settings["optimizer_calls"]:
                 strategy.stop_training()
 

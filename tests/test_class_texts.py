@@ -297,7 +297,6 @@ def test_samples_of_an_experience_never_met_are_an_error_that_names_its_task_lab
         strategy.train(train[:2])
 
 
-@pytest.mark.xfail(strict=True, reason="defect: no check while one experience only has been met", raises=pytest.fail.Exception)
 def test_samples_never_met_are_an_error_in_the_first_experience_too():
     train = made_stream().train_stream
     strategy = naive(ClassTextsPlugin(), AddSamples(train[1], at=0))
@@ -407,7 +406,6 @@ def overlapping_stream():
     return with_classes_timeline(benchmark_from_datasets(train=parts, test=parts))
 
 
-@pytest.mark.xfail(strict=True, reason="defect: a shared label belongs to the experience met last", raises=AssertionError)
 def test_stock_experiences_that_share_a_class_train_alike_with_and_without_nested_evaluation():
     def rows(nested):
         benchmark, spy = overlapping_stream(), Spy(before_backward=lambda s: own_columns(s.mb_output)[0])

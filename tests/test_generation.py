@@ -442,9 +442,7 @@ def test_as_source_takes_folders_pipelines_and_objects(classes, pipeline):
         assert as_source(own) is own
 
 
-@pytest.mark.parametrize(
-    ("source", "came"), [(3, "came int"), (None, "came NoneType"), (FolderGenerator, "came the class")]
-)
+@pytest.mark.parametrize(("source", "came"), [(3, "came int"), (None, "came NoneType"), (FolderGenerator, "came the class")])
 def test_as_source_says_what_came(source, came):
     with pytest.raises(TypeError, match=f"expected a folder .*{came}"):
         as_source(source)

@@ -177,7 +177,6 @@ def test_bad_input_is_refused_when_the_strategy_is_made(change, error, message):
         GIFT(**arguments)
 
 
-@pytest.mark.xfail(strict=True, reason="defect: teacher is not checked where no loss needs one", raises=pytest.fail.Exception)
 @pytest.mark.parametrize("weights", [{"alpha": 0.0}, {"alpha": 0.0, "beta": 0.0, "awc_weight": 0.0}])
 def test_unknown_teacher_is_refused_whatever_the_weights(weights):
     with pytest.raises(ValueError, match="teacher"):

@@ -1,6 +1,7 @@
 """Your own pictures as a stream: `root/TASK/{train,test}/CLASS/*`."""
 
 import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,20 +31,21 @@ def ClassFolders(
     templates: one list for all tasks, or lists by task name (others keep "a photo of a {c}."). learning_rates: by task name.
     Transforms: usually `model.train_transform` and `model.eval_transform`. Labels are read from folders, never from pictures.
 
-    Raises FileNotFoundError or ValueError that names the folder: no tasks, a split or a class that is missing or empty, a class
-    in test that train lacks, fewer than two classes, an unknown task in `order`.
+    A folder with one split only is left out with a warning (a source of replay pictures may stand beside the tasks), unless
+    `order` names it. Raises FileNotFoundError or ValueError that names the folder: no tasks, a split or a class that is
+    missing or empty, a class in test that train lacks, fewer than two classes, an unknown task in `order`.
     """
     root = Path(root)
     if not root.is_dir():
         raise FileNotFoundError(f"expected a folder TASK/{{train,test}}/CLASS/* of pictures, got {root}, which is no folder")
-    folders = sorted(path for path in root.iterdir() if (path / "train").is_dir() and (path / "test").is_dir())
-    if not folders:
-        raise FileNotFoundError(f"expected folders TASK with train and test inside {root}, got {_names(root) or 'nothing'}")
-    named = templates if isinstance(templates, Mapping) else {folder.name: templates for folder in folders}
+    present = _names(root)
+    names = in_order(present, order) if order is not None else [name for name in present if _is_whole(root / name)]
+    if not names and order is None:
+        raise FileNotFoundError(f"expected folders TASK with train and test inside {root}, got {present or 'nothing'}")
+    named = templates if isinstance(templates, Mapping) else dict.fromkeys(names, templates)
     rates = learning_rates or {}
     tasks = [
-        read_task(root / name, templates=named.get(name, DEFAULT_TEMPLATES), learning_rate=rates.get(name))
-        for name in in_order([folder.name for folder in folders], order)
+        read_task(root / name, templates=named.get(name, DEFAULT_TEMPLATES), learning_rate=rates.get(name)) for name in names
     ]
     return clip_benchmark(
         tasks, train_transform=train_transform, eval_transform=eval_transform, class_incremental=class_incremental
@@ -52,6 +54,9 @@ def ClassFolders(
 
 def read_task(folder: Path, *, templates: Sequence[str] = DEFAULT_TEMPLATES, learning_rate: float | None = None) -> Task:
     """One task from `folder/{train,test}/CLASS/*`, with its `classes.json` where there is one."""
+    for split in ("train", "test"):
+        if not (folder / split).is_dir():
+            raise FileNotFoundError(f"expected the folders train and test in the task {folder}, got no {split}")
     class_folders, names = _classes(folder)
     return Task(
         name=folder.name,
@@ -98,6 +103,14 @@ def _classes(folder: Path) -> tuple[list[str], list[str]]:
     order = described.get("classes", found)
     names = described.get("names", {})
     return list(order), [names.get(name, name.replace("_", " ")) for name in order]
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether a task's folder has both splits; warns where it has but one."""
+    lacking = [split for split in ("train", "test") if not (folder / split).is_dir()]
+    if len(lacking) == 1:
+        warnings.warn(f"{folder} is left out of the stream: it has no folder {lacking[0]!r}", stacklevel=1)
+    return not lacking
 
 
 def _names(folder: Path) -> list[str]:

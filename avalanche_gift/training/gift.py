@@ -15,6 +15,7 @@ from avalanche_gift.training.plugins import (
     L2ConsolidationPlugin,
     SyntheticReplayPlugin,
 )
+from avalanche_gift.training.teacher import parse_teacher
 from avalanche_gift.training.template import FineTune
 
 DISTILLATION = {
@@ -67,6 +68,7 @@ class GIFT(FineTune):
         **base_kwargs: Any,
     ):
         check_name("distillation", distillation, DISTILLATION)
+        parse_teacher(teacher)
         form, towers = DISTILLATION[distillation]
         losses: list[BasePlugin] = []
         if alpha != 0:

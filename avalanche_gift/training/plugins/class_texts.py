@@ -59,7 +59,7 @@ class ClassTextsPlugin(SupervisedPlugin):
         own = self._meet(strategy.experience)
         groups = self._groups_in_batch(strategy, own)
         self._set(strategy, *groups)
-        self._row_mask = None if len(groups) == 1 else self._separate(strategy, groups)
+        self._row_mask = None if len(groups) == 1 else self._separate(strategy, own, groups)
 
     def after_forward(self, strategy: Any, **kwargs: Any) -> None:
         if self._row_mask is not None:
@@ -101,30 +101,33 @@ class ClassTextsPlugin(SupervisedPlugin):
 
     def _groups_in_batch(self, strategy: Any, own: int) -> list[int]:
         """The experiences whose samples are in the batch, in order."""
-        if self.class_incremental or len(self._groups) == 1:
+        if self.class_incremental:
             return [own]
         if self._all_prompts is not None:
-            return torch.unique(self._label_groups(own)[strategy.mb_y.cpu()]).tolist()
-        if not hasattr(strategy.experience, "task_label"):
+            groups = torch.unique(self._label_owners(own)[strategy.mb_y.cpu()]).tolist()
+        elif hasattr(strategy.experience, "task_label"):
+            groups = torch.unique(strategy.mb_task_id).tolist()
+        else:
             return [own]
-        groups = torch.unique(strategy.mb_task_id).tolist()
         if strangers := set(groups) - self._groups.keys():
             raise ValueError(
                 f"expected samples of experiences met before (task labels {sorted(self._groups)}), got task labels "
-                f"{sorted(strangers)}, whose class names are not known; evaluate or train on those experiences first"
+                f"{sorted(strangers)} (-1: of no experience met), whose class names are not known; evaluate or train on "
+                "those experiences first"
             )
         return groups
 
-    def _label_groups(self, own: int) -> Tensor:
-        owner = torch.full((len(self._all_prompts or ()),), own)
-        for group, (_, labels) in self._groups.items():
-            owner[labels] = group
+    def _label_owners(self, own: int) -> Tensor:
+        """For each label of a stock stream the experience it belongs to, -1 where none has it; a shared one is `own`'s."""
+        owner = torch.full((len(self._all_prompts or ()),), -1)
+        for group in (*self._groups, own):
+            owner[self._groups[group][1]] = group
         return owner
 
-    def _separate(self, strategy: Any, groups: list[int]) -> Tensor:
+    def _separate(self, strategy: Any, own: int, groups: list[int]) -> Tensor:
         """Which columns are not of a row's own experience: [B, columns]. Shifts labels that count from 0 in each."""
         if self._all_prompts is not None:
-            owner = self._label_groups(-1).to(strategy.device)
+            owner = self._label_owners(own).to(strategy.device)
             return owner[None, :] != owner[strategy.mb_y][:, None]
         sizes = [len(self._groups[group][0]) for group in groups]
         owner = torch.repeat_interleave(torch.tensor(groups), torch.tensor(sizes)).to(strategy.device)

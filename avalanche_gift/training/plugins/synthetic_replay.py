@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from avalanche.core import SupervisedPlugin
 from torch import Tensor
 
@@ -81,8 +82,9 @@ class SyntheticReplayPlugin(SupervisedPlugin):
         terms = {name: term for plugin in _losses(strategy) for name, term in plugin.synthetic_loss(strategy, batch).items()}
         for name, term in terms.items():
             record_term(strategy, name, term)
-        total = sum(terms.values())
-        assert isinstance(total, Tensor)
+        if not terms:
+            raise ValueError("expected at least one loss term from the plugins with synthetic_loss, got none")
+        total = torch.stack(list(terms.values())).sum()
         total.backward()
         self._total = total.detach()
 
