@@ -1,10 +1,12 @@
 """`avalanche-gift run | report`. Arguments are parsed before anything heavy is imported."""
 
 import argparse
+import json
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from avalanche_gift import __version__
 
@@ -135,7 +137,12 @@ def report(arguments: argparse.Namespace) -> int:
     if arguments.matrix:
         for result in results:
             print(f"{result['strategy']}, seed {result['seed']}\n{format_accuracy(result)}\n")
-    print(format_table(results))
+    comparable: dict[str, list[dict[str, Any]]] = {}
+    for result in results:
+        config = {key: value for key, value in result["config"].items() if key not in ("strategy", "seed")}
+        comparable.setdefault(json.dumps([result["experiences"], config], sort_keys=True), []).append(result)
+    for group in comparable.values():
+        print(f"{group[0]['benchmark']}: {' '.join(group[0]['experiences'])}\n{format_table(group)}\n")
     return 0
 
 

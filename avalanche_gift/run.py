@@ -2,7 +2,8 @@
 
 import dataclasses
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,9 +71,10 @@ def run(config: RunConfig, folder: Path, report: Callable[[str], None] = print) 
     benchmark = load_benchmark(config, model)
     folder.mkdir(parents=True, exist_ok=True)
     matrix = AccuracyMatrix()
-    strategy = build(config, model, benchmark, matrix, folder)
-    with measure(config.device) as used:
-        train_and_evaluate(strategy, benchmark, config)
+    with open_loggers(folder) as loggers:
+        strategy = build(config, model, EvaluationPlugin(accuracy_metrics(experience=True), matrix, loggers=loggers))
+        with measure(config.device) as used:
+            train_and_evaluate(strategy, benchmark, config)
     accuracy = complete_rows(matrix, strategy, len(benchmark.train_stream))
     results: dict[str, Any] = {
         "schema_version": 1,
@@ -136,18 +138,21 @@ def load_benchmark(config: RunConfig, model: CLIPClassifier) -> CLScenario:
     return ClassFolders(config.data, order=config.tasks, **common)
 
 
-def build(config: RunConfig, model: CLIPClassifier, benchmark: CLScenario, matrix: AccuracyMatrix, folder: Path) -> FineTune:
-    """The strategy, its own evaluator and loggers."""
+@contextmanager
+def open_loggers(folder: Path) -> Iterator[list[Any]]:
+    """Avalanche's TensorBoard, CSV and text loggers, writing into `folder` until the block ends."""
+    tensorboard, csv = TensorboardLogger(str(folder / "tensorboard")), CSVLogger(str(folder / "csv"))
+    try:
+        with open(folder / "log.txt", "w", encoding="utf-8") as log:
+            yield [tensorboard, csv, TextLogger(log)]
+    finally:
+        tensorboard.writer.close()
+        csv.close()
+
+
+def build(config: RunConfig, model: CLIPClassifier, evaluator: EvaluationPlugin) -> FineTune:
+    """The strategy that a configuration names, with its own arguments."""
     kind = STRATEGIES[check_name("strategy", config.strategy, STRATEGIES)]
-    evaluator = EvaluationPlugin(
-        accuracy_metrics(experience=True),
-        matrix,
-        loggers=[
-            TensorboardLogger(str(folder / "tensorboard")),
-            CSVLogger(str(folder / "csv")),
-            TextLogger(open(folder / "log.txt", "w", encoding="utf-8")),  # noqa: SIM115 - the logger keeps it
-        ],
-    )
     own: dict[str, Any] = {}
     if kind is GIFT:
         own = {"synthetic": _source(config), **_synthetic_defaults(config), **config.synthetic}
