@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from open_clip import CLIP
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 LOSS_TOLERANCE, WEIGHT_TOLERANCE = 1e-3, 1e-4
@@ -170,7 +170,12 @@ def main(argv: list[str] | None = None) -> int:
     for path in parser.parse_args(argv).files:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            loss_error, weight_error = replay(path)
+            try:
+                loss_error, weight_error = replay(path)
+            except (OSError, ValueError, KeyError, SafetensorError) as error:
+                print(f"FAIL {type(error).__name__}: {error} {path}", flush=True)
+                failed = True
+                continue
         ok = loss_error <= LOSS_TOLERANCE and weight_error <= WEIGHT_TOLERANCE
         failed |= not ok
         print(f"{'ok' if ok else 'FAIL'} loss {loss_error:.1e} weights {weight_error:.1e} {path}", flush=True)
