@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .memory import measure
     from .metrics import average, continual_metrics, forgetting, last, transfer
     from .results import ResultsError, find_results, read_results, software_versions, write_results
+    from .summary import draw_summary, in_words
     from .table import format_accuracy, format_table
 
 __all__ = [
@@ -18,10 +19,12 @@ __all__ = [
     "ResultsError",
     "average",
     "continual_metrics",
+    "draw_summary",
     "find_results",
     "forgetting",
     "format_accuracy",
     "format_table",
+    "in_words",
     "last",
     "measure",
     "read_results",
@@ -35,6 +38,7 @@ _MODULES = {
     "memory": ("measure",),
     "metrics": ("average", "continual_metrics", "forgetting", "last", "transfer"),
     "results": ("ResultsError", "find_results", "read_results", "software_versions", "write_results"),
+    "summary": ("draw_summary", "in_words"),
     "table": ("format_accuracy", "format_table"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
