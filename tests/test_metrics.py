@@ -90,6 +90,36 @@ def test_the_zero_shot_line_of_the_paper_comes_out_of_equal_rows(order, expected
     assert forgetting(rows) == 0
 
 
+# ZSCL's row of Tables 9 and 10, a number a data set in task order: Transfer (none for the first), Average, Last.
+ZSCL_PER_DATA_SET = {
+    (68.1, 75.4, 83.6): (
+        [None, 86.0, 67.4, 45.4, 50.4, 69.1, 87.6, 61.8, 86.8, 60.1, 66.8],
+        [45.1, 92.0, 80.1, 64.3, 79.5, 81.6, 89.6, 75.2, 88.9, 64.7, 68.0],
+        [40.6, 92.2, 81.3, 70.5, 94.8, 90.5, 91.9, 98.7, 93.9, 85.3, 80.2],
+    ),
+    (64.2, 74.5, 83.4): (
+        [None, 88.3, 57.5, 84.7, 68.1, 64.8, 21.1, 88.2, 45.3, 55.2, 68.2],
+        [81.7, 91.3, 91.1, 91.0, 82.9, 72.5, 33.6, 89.7, 53.3, 62.8, 69.9],
+        [78.2, 91.1, 97.6, 92.5, 87.4, 78.2, 45.0, 92.3, 72.7, 96.2, 86.3],
+    ),
+}
+
+
+@pytest.mark.parametrize(("published", "columns"), ZSCL_PER_DATA_SET.items())
+def test_zscls_published_triples_come_out_of_matrices_with_its_published_columns(published, columns):
+    n, rows = 11, [[0.0] * 11 for _ in range(11)]
+    for j, (before, mean, final) in enumerate(zip(*columns, strict=True)):
+        for i in range(j):
+            rows[i][j] = before
+        rows[n - 1][j] = final
+        between = range(j, n - 1)  # after task j until the last but one: whatever gives the published mean of the column
+        for i in between:
+            rows[i][j] = (n * mean - j * (before or 0) - final) / len(between)
+    assert transfer(rows) == pytest.approx(published[0], abs=0.1)
+    assert average(rows) == pytest.approx(published[1], abs=0.1)
+    assert last(rows) == pytest.approx(published[2], abs=0.1)
+
+
 @pytest.mark.parametrize("metric", [transfer, average, last, forgetting, continual_metrics])
 @pytest.mark.parametrize(
     ("rows", "message"),
