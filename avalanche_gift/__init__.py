@@ -15,8 +15,13 @@ _WHERE = {
     "ZeroShot": "training",
     "CLIPClassifier": "models",
     "ClassTextsPlugin": "training.plugins",
+    "MTIL": "benchmarks",
+    "SplitCIFAR100CLIP": "benchmarks",
+    "SplitTinyImageNetCLIP": "benchmarks",
     "ClassFolders": "benchmarks",
+    "MiniWorld": "benchmarks",
     "AccuracyMatrix": "evaluation",
+    "ClassIncrementalAccuracy": "evaluation",
     "DiffusersGenerator": "generation",
     "FolderGenerator": "generation",
 }

@@ -1,4 +1,4 @@
-"""`avalanche-gift run | report`. Arguments are parsed before anything heavy is imported."""
+"""`avalanche-gift run | report | datasets | prompts`. Arguments are parsed before anything heavy is imported."""
 
 import argparse
 import json
@@ -6,9 +6,12 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from avalanche_gift import __version__
+from avalanche_gift import __version__, cli_data
+
+if TYPE_CHECKING:
+    from avalanche_gift.config import RunConfig
 
 BAD_INPUT, FAILURE = 2, 1
 
@@ -31,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     _add_run(commands.add_parser("run", help="train and evaluate strategies on a stream, print one table"))
     _add_report(commands.add_parser("report", help="print the table of finished runs again"))
+    cli_data.add_commands(commands)
     return top
 
 
@@ -39,31 +43,44 @@ def _add_run(command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add(
         "--benchmark",
-        required=True,
-        help="digits (scikit-learn's) or folders (TASK/{train,test}/CLASS/*)",
+        default="mini",
+        help="mini (embedded, default), digits (scikit-learn's), folders, mtil, or in steps of new classes cifar100 "
+        "(cifar100-20, -50) and tinyimagenet (tinyimagenet-10, -20)",
     )
-    add("--data", metavar="DIR", help="folder of the benchmark")
-    add("--tasks", nargs="+", metavar="TASK", help="which tasks, in which order (default: all, by name)")
+    add(
+        "--data",
+        metavar="DIR",
+        help="of the data sets (see `avalanche-gift datasets`), or TASK/{train,test}/CLASS/* for folders",
+    )
+    add("--tasks", nargs="+", metavar="TASK", help="which tasks, in which order, or how many of the first (default: all)")
+    add("--shots", type=int, metavar="N", help="train pictures a class, at random (default: all)")
+    add("--max-pictures", type=int, metavar="N", help="at most so many a split of a task, for quick runs")
+    add("--order", choices=["I", "II"], help="of mtil (default I)")
     add("--class-incremental", action="store_true", help="classify among all classes seen, not among those of the task")
-    add("--model", default="clip-tiny", help="NAME[:TAG] of open_clip, or a folder with its config and safetensors")
-    add("--strategies", nargs="+", default=["zero-shot", "finetune", "l2", "gift"], metavar="NAME")
+    add("--model", help="NAME[:TAG] of open_clip, a folder with its config and safetensors, clip-tiny or mini")
+    add("--strategies", "--strategy", nargs="+", default=["zero-shot", "finetune", "l2", "gift"], metavar="NAME")
     add("--seeds", nargs="+", type=int, default=[0], metavar="N")
     add("--source", metavar="DIR", help="pictures for gift: class folders, a folder with prompts, or a diffusers pipeline")
-    add("--iterations", type=int, default=1000, metavar="N", help="an experience (default 1000)")
-    add("--batch-size", type=int, default=64, metavar="N", help="of the task, and of synthetic pairs (default 64)")
     add("--eval-batch-size", type=int, default=256, metavar="N")
-    add("--lr", type=float, help="base learning rate (default: the stream's own, or 1e-5)")
-    add("--l2-weight", type=float, default=1.0, metavar="W", help="of the strategy l2 (default 1)")
-    add("--images", type=int, default=1000, metavar="N", help="synthetic pictures an experience (default 1000)")
-    add("--alpha", type=float, default=1.0, help="distillation (default 1)")
-    add("--beta", type=float, default=0.25, help="alignment (default 0.25)")
-    add("--awc-weight", type=float, default=1.0, metavar="W", help="adaptive weight consolidation (default 1)")
-    add("--distillation", default="contrastive", help="contrastive, feature, image-only, text-only or reverse-kl")
-    add("--teacher", default="previous", help="previous, initial or wise:R")
     add("--workers", type=int, default=0, metavar="N", help="processes that read pictures (default 0)")
     add("--device", default="cpu")
     add("--out", required=True, metavar="DIR", help="finished runs in it are not run again")
     add("--debug", action="store_true", help="show the traceback of an error")
+    _add_hyperparameters(command.add_argument_group("hyperparameters", "Defaults: the paper's, or those of a small benchmark."))
+
+
+def _add_hyperparameters(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--iterations", type=int, metavar="N", help="an experience (paper: 1000)")
+    add("--batch-size", type=int, metavar="N", help="of the task, and of synthetic pairs (paper: 64)")
+    add("--lr", type=float, help="base learning rate (paper: by data set)")
+    add("--images", type=int, metavar="N", help="synthetic pictures an experience (paper: 1000)")
+    add("--l2-weight", type=float, metavar="W", help="of the strategy l2 (paper: 1)")
+    add("--awc-weight", type=float, metavar="W", help="adaptive weight consolidation of gift (paper: 1)")
+    add("--alpha", type=float, help="distillation (paper: 1)")
+    add("--beta", type=float, help="alignment (paper: 0.25)")
+    add("--distillation", help="contrastive (paper), feature, image-only, text-only or reverse-kl")
+    add("--teacher", help="previous (paper), initial or wise:R")
 
 
 def _add_report(command: argparse.ArgumentParser) -> None:
@@ -79,53 +96,63 @@ def run(arguments: argparse.Namespace) -> int:
     for category in (UserWarning, DeprecationWarning, FutureWarning):
         warnings.filterwarnings("ignore", category=category)
     warnings.filterwarnings("default", module="avalanche_gift")
-    from avalanche_gift.evaluation import format_table
+    from avalanche_gift.benchmarks.defaults import PAPER, departures, hyperparameters
+    from avalanche_gift.by_name import sample_pictures
+    from avalanche_gift.evaluation import draw_summary, format_table, in_words
     from avalanche_gift.names import check_name
-    from avalanche_gift.run import RunConfig
     from avalanche_gift.run import run as run_one
     from avalanche_gift.training import STRATEGIES
 
     for name in arguments.strategies:
         check_name("strategy", name, STRATEGIES)
-    results = []
-    for seed in arguments.seeds:
-        for name in arguments.strategies:
-            config = RunConfig(
-                strategy=name,
-                seed=seed,
-                benchmark=arguments.benchmark,
-                model=arguments.model,
-                data=arguments.data,
-                source=arguments.source,
-                tasks=tuple(arguments.tasks) if arguments.tasks else None,
-                class_incremental=arguments.class_incremental,
-                train_iterations=arguments.iterations,
-                train_mb_size=arguments.batch_size,
-                eval_mb_size=arguments.eval_batch_size,
-                lr=arguments.lr,
-                l2_weight=arguments.l2_weight,
-                synthetic=_synthetic(arguments),
-                num_workers=arguments.workers,
-                device=arguments.device,
-            )
-            results.append(run_one(config, Path(arguments.out) / name / f"seed-{seed}"))
-    print(format_table(results))
-    print(f"\nAccuracy matrices: avalanche-gift report --matrix {arguments.out}")
-    print(f"Curves: tensorboard --logdir {arguments.out}")
+    settings = hyperparameters(arguments.benchmark, {name: getattr(arguments, name) for name in PAPER})
+    if different := departures(settings):
+        print(f"Settings other than the paper's: {different}.")
+    out = Path(arguments.out)
+    results = [
+        run_one(_config(arguments, settings, name, seed), out / name / f"seed-{seed}")
+        for seed in arguments.seeds
+        for name in arguments.strategies
+    ]
+    print(f"\n{format_table(results)}\n")
+    if words := in_words(results):
+        print(words + "\n")
+    shown = sample_pictures(_config(arguments, settings, "gift", arguments.seeds[0])) if "gift" in arguments.strategies else []
+    draw_summary(results, out / "summary.png", shown)
+    print(f"Curves and synthetic pictures: {out / 'summary.png'}")
+    print(f"Accuracy matrices: avalanche-gift report --matrix {out}\nTraining curves: tensorboard --logdir {out}")
     return 0
 
 
-def _synthetic(arguments: argparse.Namespace) -> dict[str, object]:
-    """GIFT's own arguments."""
-    return {
-        "synthetic_images": arguments.images,
-        "synthetic_mb_size": arguments.batch_size,
-        "alpha": arguments.alpha,
-        "beta": arguments.beta,
-        "awc_weight": arguments.awc_weight,
-        "distillation": arguments.distillation,
-        "teacher": arguments.teacher,
-    }
+def _config(arguments: argparse.Namespace, settings: dict[str, Any], strategy: str, seed: int) -> "RunConfig":
+    from avalanche_gift.by_name import is_class_incremental
+    from avalanche_gift.config import RunConfig
+
+    return RunConfig(
+        strategy=strategy,
+        seed=seed,
+        benchmark=arguments.benchmark,
+        model=arguments.model or ("mini" if arguments.benchmark == "mini" else "clip-tiny"),
+        data=arguments.data,
+        source=arguments.source,
+        tasks=tuple(arguments.tasks) if arguments.tasks else None,
+        class_incremental=arguments.class_incremental or is_class_incremental(arguments.benchmark),
+        order=arguments.order,
+        shots=arguments.shots,
+        max_pictures=arguments.max_pictures,
+        train_iterations=settings["iterations"],
+        train_mb_size=settings["batch_size"],
+        eval_mb_size=arguments.eval_batch_size,
+        lr=settings["lr"],
+        l2_weight=settings["l2_weight"],
+        synthetic={
+            "synthetic_images": settings["images"],
+            "synthetic_mb_size": settings["batch_size"],
+            **{name: settings[name] for name in ("alpha", "beta", "awc_weight", "distillation", "teacher")},
+        },
+        num_workers=arguments.workers,
+        device=arguments.device,
+    )
 
 
 def report(arguments: argparse.Namespace) -> int:

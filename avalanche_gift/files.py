@@ -1,8 +1,11 @@
-"""Files that are never seen half-written."""
+"""Files that are never seen half-written, and files that must be what they were."""
 
 import contextlib
+import hashlib
+import json
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -20,3 +23,36 @@ def write_aside(path: Path, content: bytes) -> None:
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(aside)
+
+
+CHECKSUMS = "checksums.json"
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def check_files(folder: Path, part: str) -> Path:
+    """`folder / part`, once every file of it that `folder / checksums.json` names is there and unaltered.
+
+    Raises FileNotFoundError for a missing file and ValueError for an altered one, or where no file of `part` is named.
+    """
+    listed = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
+    names = [name for name in sorted(listed) if name.startswith(f"{part}/")]
+    if not names:
+        raise ValueError(f"expected checksums of files in {part}/, {folder / CHECKSUMS} names none; install the package again")
+    for name in names:
+        path = folder / name
+        if not path.is_file():
+            raise FileNotFoundError(f"expected the file {path}, which is missing; install the package again")
+        if (found := sha256_of(path)) != listed[name]:
+            raise ValueError(f"expected SHA-256 {listed[name]} of {path}, got {found}: altered; install the package again")
+    return folder / part
+
+
+def write_checksums(folder: Path, parts: Iterable[str]) -> None:
+    """Writes `checksums.json` with the SHA-256 of every file in the given parts of a folder."""
+    files = [path for part in parts for path in sorted((folder / part).rglob("*")) if path.is_file()]
+    sums = {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}
+    write_aside(folder / CHECKSUMS, json.dumps(sums, indent=2, sort_keys=True).encode())

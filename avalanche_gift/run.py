@@ -1,10 +1,8 @@
 """One run: one strategy on one stream with one seed, evaluated before training and after each experience."""
 
-import dataclasses
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,46 +13,22 @@ from avalanche.evaluation.metrics import accuracy_metrics
 from avalanche.logging import CSVLogger, TensorboardLogger, TextLogger
 from avalanche.training.plugins import EvaluationPlugin
 
-from avalanche_gift.benchmarks import ClassFolders, PrintedGlyphs, SplitDigits
-from avalanche_gift.benchmarks.digits import LETTER_PROMPTS
-from avalanche_gift.evaluation import AccuracyMatrix, continual_metrics, measure, read_results, write_results
+from avalanche_gift.benchmarks.sources import DRAWN
+from avalanche_gift.by_name import base_vocabulary, load_benchmark, load_model, load_source
+from avalanche_gift.config import RunConfig
+from avalanche_gift.evaluation import (
+    AccuracyMatrix,
+    ClassIncrementalAccuracy,
+    continual_metrics,
+    measure,
+    read_results,
+    write_results,
+)
 from avalanche_gift.evaluation.results import ResultsError, software_versions
 from avalanche_gift.models import CLIPClassifier
 from avalanche_gift.names import check_name
 from avalanche_gift.training import GIFT, STRATEGIES, FineTune, ZeroShot
 from avalanche_gift.training.plugins.progress import ProgressPlugin
-
-BENCHMARKS = ("digits", "folders")
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """Everything that decides the numbers of a run, as plain values; written into its results.
-
-    model: `NAME`, `NAME:TAG` of open_clip, or a folder. data: the folder of the benchmark. source: of synthetic pictures.
-    lr None: the stream's own rates, or 1e-5. Other fields as the strategies' arguments of the same name.
-    """
-
-    strategy: str
-    benchmark: str
-    model: str
-    seed: int = 0
-    data: str | None = None
-    source: str | None = None
-    tasks: tuple[str, ...] | None = None
-    class_incremental: bool = False
-    train_iterations: int = 1000
-    train_mb_size: int = 64
-    eval_mb_size: int = 256
-    lr: float | None = None
-    l2_weight: float = 1.0
-    synthetic: dict[str, Any] = field(default_factory=dict)
-    num_workers: int = 0
-    device: str = "cpu"
-
-    def settings(self) -> dict[str, Any]:
-        """As JSON: sequences are lists."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(self).items()}
 
 
 def run(config: RunConfig, folder: Path, report: Callable[[str], None] = print) -> dict[str, Any]:
@@ -71,17 +45,21 @@ def run(config: RunConfig, folder: Path, report: Callable[[str], None] = print) 
     benchmark = load_benchmark(config, model)
     folder.mkdir(parents=True, exist_ok=True)
     matrix = AccuracyMatrix()
+    pooled = [ClassIncrementalAccuracy()] if config.class_incremental else []
     with open_loggers(folder) as loggers:
-        strategy = build(config, model, EvaluationPlugin(accuracy_metrics(experience=True), matrix, loggers=loggers))
+        strategy = build(config, model, EvaluationPlugin(accuracy_metrics(experience=True), matrix, *pooled, loggers=loggers))
         with measure(config.device) as used:
             train_and_evaluate(strategy, benchmark, config)
-    accuracy = complete_rows(matrix, strategy, len(benchmark.train_stream))
+    experiences = [experience.task_name for experience in benchmark.train_stream]
+    accuracy: list[Any] = matrix.rows()
+    if len(accuracy) == 1:  # zero-shot: the same throughout
+        accuracy = accuracy * (len(experiences) + 1)
     results: dict[str, Any] = {
         "schema_version": 1,
         "strategy": config.strategy,
         "seed": config.seed,
         "benchmark": config.benchmark,
-        "experiences": [experience.task_name for experience in benchmark.train_stream],
+        "experiences": experiences,
         "config": config.settings(),
         "versions": software_versions(),
         "accuracy": accuracy,
@@ -89,6 +67,13 @@ def run(config: RunConfig, folder: Path, report: Callable[[str], None] = print) 
         "seconds": used.seconds,
         "peak_memory_bytes": used.peak_memory_bytes,
     }
+    if pooled:
+        found = pooled[0].result()
+        results["class_incremental"] = {name: found[name] for name in ("average", "last")}
+        report(
+            f"{config.strategy}, seed {config.seed}, among all classes seen: Average {found['average']:.2f}, "
+            f"Last {found['last']:.2f}"
+        )
     write_results(folder / "results.json", results)
     return results
 
@@ -116,28 +101,6 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def load_model(name: str) -> CLIPClassifier:
-    """A folder with an open_clip config, else open_clip's `NAME` or `NAME:TAG`."""
-    if Path(name).is_dir():
-        return CLIPClassifier.from_folder(name)
-    architecture, _, tag = name.partition(":")
-    return CLIPClassifier.from_open_clip(architecture, tag or None)
-
-
-def load_benchmark(config: RunConfig, model: CLIPClassifier) -> CLScenario:
-    check_name("benchmark", config.benchmark, BENCHMARKS)
-    common: dict[str, Any] = {
-        "train_transform": model.train_transform,
-        "eval_transform": model.eval_transform,
-        "class_incremental": config.class_incremental,
-    }
-    if config.benchmark == "digits":
-        return SplitDigits(seed=config.seed, **common)
-    if config.data is None:
-        raise ValueError("expected --data DIR with TASK/{train,test}/CLASS/* for the benchmark folders, got none")
-    return ClassFolders(config.data, order=config.tasks, **common)
-
-
 @contextmanager
 def open_loggers(folder: Path) -> Iterator[list[Any]]:
     """Avalanche's TensorBoard, CSV and text loggers, writing into `folder` until the block ends."""
@@ -155,7 +118,12 @@ def build(config: RunConfig, model: CLIPClassifier, evaluator: EvaluationPlugin)
     kind = STRATEGIES[check_name("strategy", config.strategy, STRATEGIES)]
     own: dict[str, Any] = {}
     if kind is GIFT:
-        own = {"synthetic": _source(config), **_synthetic_defaults(config), **config.synthetic}
+        own = {
+            "synthetic": load_source(config),
+            "base_prompts": base_vocabulary(config.benchmark),
+            "prompts_drawn": DRAWN[config.order or "I"] if config.benchmark == "mtil" else None,
+            **config.synthetic,
+        }
     elif config.strategy == "l2":
         own = {"l2_weight": config.l2_weight}
     return kind(
@@ -174,27 +142,11 @@ def build(config: RunConfig, model: CLIPClassifier, evaluator: EvaluationPlugin)
 
 
 def train_and_evaluate(strategy: FineTune, benchmark: CLScenario, config: RunConfig) -> None:
-    """Before training, and after each experience, all test sets. What trains nothing is evaluated once."""
+    """Before training, and after each experience, all test sets; once where neither weights nor classes ever change."""
     options = {"num_workers": config.num_workers}
     strategy.eval(benchmark.test_stream, **options)
-    for experience in benchmark.train_stream if not isinstance(strategy, ZeroShot) else ():
+    if isinstance(strategy, ZeroShot) and not config.class_incremental:
+        return
+    for experience in benchmark.train_stream:
         strategy.train(experience, eval_streams=[], **options)
         strategy.eval(benchmark.test_stream, **options)
-
-
-def complete_rows(matrix: AccuracyMatrix, strategy: FineTune, experiences: int) -> list[list[Any]]:
-    """The rows before training and after each experience; zero-shot's are all the first."""
-    rows = matrix.rows()
-    return rows * (experiences + 1) if isinstance(strategy, ZeroShot) else rows
-
-
-def _source(config: RunConfig) -> Any:
-    if config.source is not None:
-        return config.source
-    if config.benchmark == "digits":
-        return PrintedGlyphs()
-    raise ValueError("expected --source DIR, pictures with prompts or a diffusers pipeline, for the strategy gift; got none")
-
-
-def _synthetic_defaults(config: RunConfig) -> dict[str, Any]:
-    return {"base_prompts": LETTER_PROMPTS} if config.benchmark == "digits" and config.source is None else {}

@@ -305,7 +305,7 @@ def pipeline(tmp_path_factory):
 
 
 def tiny(pipeline, **options):
-    return DiffusersGenerator(pipeline, **{"num_inference_steps": 2, "device": "cpu", **options})
+    return DiffusersGenerator(pipeline, **{"num_inference_steps": 2, "device": "cpu", "scheduler": "own", **options})
 
 
 def arrays(pictures):

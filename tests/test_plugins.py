@@ -691,3 +691,18 @@ def test_non_finite_loss_stops_training_before_a_weight_moves(bad, kind):
         strategy.train(made_stream((3, 2)).train_stream)
     assert len(after.seen.after_update) == at_step
     assert equal_weights(weights_of(model), after.seen.after_update[-1])
+
+
+def test_more_prompts_drawn_than_used_move_the_stream_of_random_numbers_on():
+    from avalanche_gift.prompts import PromptSampler
+    from avalanche_gift.training.synthetic_pairs import obtain_pairs
+
+    class Echo:
+        def generate(self, prompts, seeds):
+            return list(prompts)
+
+    pool, sampler = [f"prompt {number}" for number in range(50)], PromptSampler(seed=42)
+    common = {"pool": lambda: pool, "sampler": sampler, "own_prompts": (), "count": 3, "drawn": 7, "seed": 42}
+    found = [obtain_pairs(Echo(), position=position, **common)[1] for position in (0, 1)]
+    everything = PromptSampler(seed=42).draw(pool, 14)
+    assert found == [everything[:3], everything[7:10]]

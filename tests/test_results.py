@@ -319,7 +319,7 @@ def test_everything_but_the_accuracy_matrix_comes_without_avalanche_and_torch():
 import sys
 import avalanche_gift.evaluation as evaluation
 for name in evaluation.__all__:
-    if name != "AccuracyMatrix":
+    if name not in ("AccuracyMatrix", "ClassIncrementalAccuracy"):
         getattr(evaluation, name)
 with evaluation.measure():
     evaluation.software_versions()

@@ -10,6 +10,7 @@ from avalanche.benchmarks.scenarios import CLScenario
 from torchvision.datasets import ImageFolder
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
+from avalanche_gift.benchmarks.pictures import Pictures
 from avalanche_gift.benchmarks.stream import Task, clip_benchmark, in_order
 from avalanche_gift.prompts import DEFAULT_TEMPLATES
 
@@ -23,6 +24,7 @@ def ClassFolders(
     train_transform: Callable[[Any], Any],
     eval_transform: Callable[[Any], Any],
     class_incremental: bool = False,
+    **options: Any,
 ) -> CLScenario:
     """A benchmark from folders of pictures, one task a folder, in the order of their names or in `order`.
 
@@ -30,6 +32,7 @@ def ClassFolders(
     `{"classes": [...]}`, the class folders in label order, or `{"names": {FOLDER: NAME}}`, other names, or both.
     templates: one list for all tasks, or lists by task name (others keep "a photo of a {c}."). learning_rates: by task name.
     Transforms: usually `model.train_transform` and `model.eval_transform`. Labels are read from folders, never from pictures.
+    options: shots, max_pictures, seed, skip_unreadable and cache_dir, as `clip_benchmark`.
 
     A folder with one split only is left out with a warning (a source of replay pictures may stand beside the tasks), unless
     `order` names it. Raises FileNotFoundError or ValueError that names the folder: no tasks, a split or a class that is
@@ -48,7 +51,11 @@ def ClassFolders(
         read_task(root / name, templates=named.get(name, DEFAULT_TEMPLATES), learning_rate=rates.get(name)) for name in names
     ]
     return clip_benchmark(
-        tasks, train_transform=train_transform, eval_transform=eval_transform, class_incremental=class_incremental
+        tasks,
+        train_transform=train_transform,
+        eval_transform=eval_transform,
+        class_incremental=class_incremental,
+        **options,
     )
 
 
@@ -60,15 +67,21 @@ def read_task(folder: Path, *, templates: Sequence[str] = DEFAULT_TEMPLATES, lea
     class_folders, names = _classes(folder)
     return Task(
         name=folder.name,
-        train=_Pictures(folder / "train", class_folders),
-        test=_Pictures(folder / "test", class_folders),
+        train=read_folder(folder / "train", class_folders, name=folder.name),
+        test=read_folder(folder / "test", class_folders, name=folder.name),
         class_names=names,
         templates=templates,
         learning_rate=learning_rate,
     )
 
 
-class _Pictures(ImageFolder):
+def read_folder(folder: Path, class_folders: Sequence[str], *, name: str) -> Pictures:
+    """`folder/CLASS/*` with the classes, and so the labels, in the order given. Errors as `ClassFolders`."""
+    found = _Folder(folder, list(class_folders))
+    return Pictures(found, found.targets, name=name, paths=[path for path, _ in found.samples])
+
+
+class _Folder(ImageFolder):
     """torchvision's ImageFolder with the classes, and so the labels, in an order given."""
 
     def __init__(self, folder: Path, class_folders: list[str]):

@@ -1,7 +1,8 @@
 """From tasks (pictures, class names, templates) to an Avalanche benchmark for CLIP."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline, with_task_labels
@@ -11,6 +12,8 @@ from avalanche.benchmarks.scenarios import CLScenario
 from avalanche.benchmarks.utils.classification_dataset import _make_taskaware_classification_dataset
 from torch.utils.data import Dataset
 
+from avalanche_gift.benchmarks.picture_cache import CachedPictures, FromCache, FromOriginal
+from avalanche_gift.benchmarks.pictures import readable, thin
 from avalanche_gift.names import check_name
 from avalanche_gift.prompts import DEFAULT_TEMPLATES, class_prompts
 
@@ -37,25 +40,42 @@ def clip_benchmark(
     train_transform: Callable[[Any], Any],
     eval_transform: Callable[[Any], Any],
     class_incremental: bool = False,
+    shots: int | None = None,
+    max_pictures: int | None = None,
+    seed: int = 0,
+    skip_unreadable: bool = False,
+    cache_dir: str | Path | None = None,
 ) -> CLScenario:
     """A benchmark with `train_stream` and `test_stream`, one experience a task, in the order given.
 
     Task-incremental: labels 0..k-1 in each experience, the task label is its number and comes with every sample, so that
     buffers and loaders keep it. Class-incremental: labels run on through the stream, in its order; the task label is 0.
+    shots: train pictures of every class; max_pictures: a cap on each split of a task. Both drawn by `seed`, none opened.
+    skip_unreadable: opens every picture beforehand and leaves out, with a warning, those that can't be read; otherwise such
+    a picture is an error that names it, once it is needed.
+    cache_dir: a folder where the resized test pictures are kept, so that every one is decoded once (150 kB each at 224
+    pixels). The results are the same bit by bit.
+
     Every experience carries `task_name`, `class_names` and `templates` (of its own classes) and `learning_rate`.
 
     Raises ValueError for no task, repeated task names, a task with fewer than two classes, or labels without a name; in the
     class-incremental case also for a class name in two tasks.
     """
     _check_tasks(tasks, class_incremental)
-    transforms = {"train": (train_transform, None), "eval": (eval_transform, None)}
+    tasks = [_fewer(task, shots, max_pictures, seed, skip_unreadable) for task in tasks]
+    transforms: dict[str, Any] = {
+        key: {"train": (train_transform, None), "eval": (eval_transform, None)} for key in ("train", "test")
+    }
+    if cache_dir is not None:
+        tasks = [replace(task, test=_cached(task, eval_transform, cache_dir)) for task in tasks]
+        transforms["test"] = {"train": (FromOriginal(train_transform), None), "eval": (FromCache(eval_transform), None)}
     streams: dict[str, list[Any]] = {"train": [], "test": []}
     first = 0
     for number, task in enumerate(tasks):
         for stream, source in (("train", task.train), ("test", task.test)):
             dataset = _make_taskaware_classification_dataset(
                 _Shifted(source, first) if class_incremental else source,
-                transform_groups=transforms,
+                transform_groups=transforms[stream],
                 task_labels=0 if class_incremental else number,
                 targets=[int(label) + first for label in _targets(source, task.name)],
             )
@@ -72,8 +92,29 @@ def clip_benchmark(
 
 
 def in_order(names: Sequence[str], order: Sequence[str] | None) -> list[str]:
-    """`order` itself where every name in it is known; all names, as they are, where it is None."""
-    return list(names) if order is None else [check_name("task", name, names) for name in order]
+    """`order` itself where every name in it is known; all names, as they are, where it is None; the first 2 for `["2"]`.
+
+    Raises ValueError for an unknown name, or a number of tasks that there are not.
+    """
+    if order is None:
+        return list(names)
+    if len(order) == 1 and order[0] not in names and str(order[0]).isdecimal():
+        if not 1 <= (count := int(order[0])) <= len(names):
+            raise ValueError(f"expected a number of tasks from 1 to {len(names)}, got {count}; there are {', '.join(names)}")
+        return list(names)[:count]
+    return [check_name("task", name, names) for name in order]
+
+
+def _fewer(task: Task, shots: int | None, max_pictures: int | None, seed: int, skip_unreadable: bool) -> Task:
+    train = thin(task.train, name=f"{task.name}, train", shots=shots, max_pictures=max_pictures, seed=seed)
+    test = thin(task.test, name=f"{task.name}, test", max_pictures=max_pictures, seed=seed)
+    if skip_unreadable:
+        train, test = (readable(part, name=task.name) for part in (train, test))
+    return replace(task, train=train, test=test)
+
+
+def _cached(task: Task, transform: Callable[[Any], Any], folder: str | Path) -> CachedPictures:
+    return CachedPictures(task.test, name=task.name, transform=transform, folder=folder)
 
 
 class _Shifted(Dataset):

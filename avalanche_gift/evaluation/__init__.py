@@ -1,6 +1,7 @@
 """Accuracy matrix, Transfer / Average / Last / Forgetting, and the report.
 
-Names are imported on first use: of these only `AccuracyMatrix` needs Avalanche, which takes seconds to import.
+Names are imported on first use: of these only the metrics `AccuracyMatrix` and `ClassIncrementalAccuracy` need Avalanche, which
+takes seconds to import.
 """
 
 from importlib import import_module
@@ -8,16 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .accuracy_matrix import AccuracyMatrix
+    from .class_incremental import ClassIncrementalAccuracy
     from .memory import measure
     from .metrics import average, continual_metrics, forgetting, last, transfer
+    from .pooled import class_incremental_metrics, pooled_accuracies
     from .results import ResultsError, find_results, read_results, software_versions, write_results
     from .summary import draw_summary, in_words
     from .table import format_accuracy, format_table
 
 __all__ = [
     "AccuracyMatrix",
+    "ClassIncrementalAccuracy",
     "ResultsError",
     "average",
+    "class_incremental_metrics",
     "continual_metrics",
     "draw_summary",
     "find_results",
@@ -27,6 +32,7 @@ __all__ = [
     "in_words",
     "last",
     "measure",
+    "pooled_accuracies",
     "read_results",
     "software_versions",
     "transfer",
@@ -35,8 +41,10 @@ __all__ = [
 
 _MODULES = {
     "accuracy_matrix": ("AccuracyMatrix",),
+    "class_incremental": ("ClassIncrementalAccuracy",),
     "memory": ("measure",),
     "metrics": ("average", "continual_metrics", "forgetting", "last", "transfer"),
+    "pooled": ("class_incremental_metrics", "pooled_accuracies"),
     "results": ("ResultsError", "find_results", "read_results", "software_versions", "write_results"),
     "summary": ("draw_summary", "in_words"),
     "table": ("format_accuracy", "format_table"),

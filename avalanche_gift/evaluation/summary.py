@@ -8,8 +8,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from matplotlib.figure import Figure
-
 from avalanche_gift.files import write_aside
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -22,8 +20,11 @@ def draw_summary(results: Sequence[Mapping[str, Any]], path: Path, pictures: Seq
 
     pictures: some (PIL picture, caption) of the synthetic ones, shown below. The file is written aside, then renamed.
     """
+    from matplotlib.figure import Figure  # here, so that the room's other functions come without it
+
     figure = Figure(figsize=(11, 4.2 + (2.6 if pictures else 0)), layout="constrained")
-    curves, *sheet = figure.subfigures(2, 1, height_ratios=(4.2, 2.6)) if pictures else (figure,)
+    parts: Any = figure.subfigures(2, 1, height_ratios=(4.2, 2.6)) if pictures else (figure, None)
+    curves, sheet = parts
     learned, to_come = curves.subplots(1, 2, sharey=True)
     for number, (strategy, runs) in enumerate(_by_strategy(results).items()):
         style = {
@@ -41,8 +42,8 @@ def draw_summary(results: Sequence[Mapping[str, Any]], path: Path, pictures: Seq
         axes.set_xticks(range(len(results[0]["experiences"]) + 1))
         axes.grid(alpha=0.3)
     to_come.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
-    if pictures:
-        _show(sheet[0], pictures)
+    if sheet is not None:
+        _show(sheet, pictures)
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=110)
     write_aside(path, content.getvalue())

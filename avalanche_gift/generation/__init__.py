@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from avalanche_gift.generation.diffusers_generator import DiffusersGenerator
     from avalanche_gift.generation.folders import FolderGenerator
+    from avalanche_gift.generation.mini import mini_generator
     from avalanche_gift.generation.protocol import Generator, PairSource, picture_seed
     from avalanche_gift.generation.sources import as_source
 
-__all__ = ["DiffusersGenerator", "FolderGenerator", "Generator", "PairSource", "as_source", "picture_seed"]
+__all__ = ["DiffusersGenerator", "FolderGenerator", "Generator", "PairSource", "as_source", "mini_generator", "picture_seed"]
 
 _MODULES = {
     "DiffusersGenerator": "diffusers_generator",
@@ -17,6 +18,7 @@ _MODULES = {
     "Generator": "protocol",
     "PairSource": "protocol",
     "as_source": "sources",
+    "mini_generator": "mini",
     "picture_seed": "protocol",
 }
 

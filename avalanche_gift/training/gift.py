@@ -41,6 +41,7 @@ class GIFT(FineTune):
     distillation: `contrastive`, `feature`, `image-only`, `text-only`, `reverse-kl`. teacher: `previous`, `initial`, `wise:R`.
     theta_initial: state dict of the pre-trained open_clip model, where training does not start from it.
     synthetic_images, synthetic_mb_size: pictures an experience, pairs a step. base_prompts: the broad vocabulary (ImageNet).
+    prompts_drawn: as `SyntheticReplayPlugin`; 10,000 for the published prompts of MTIL order I.
     The rest, and what is passed on as base_kwargs, as `FineTune`.
 
     The published runs with consolidation were probably made with alpha=2, beta=0.5, awc_weight=2: the code first released
@@ -63,6 +64,7 @@ class GIFT(FineTune):
         synthetic_images: int = 1000,
         synthetic_mb_size: int = 64,
         base_prompts: Sequence[str] | None = None,
+        prompts_drawn: int | None = None,
         label_smoothing: float = 0.2,
         seed: int = 42,
         **base_kwargs: Any,
@@ -92,6 +94,7 @@ class GIFT(FineTune):
                 theta_initial=theta_initial,
                 towers=towers,
                 base_prompts=base_prompts,
+                prompts_drawn=prompts_drawn,
                 seed=seed,
             )
             plugins = [replay, *losses]

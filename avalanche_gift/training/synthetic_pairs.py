@@ -47,14 +47,18 @@ def obtain_pairs(
     sampler: PromptSampler,
     own_prompts: Collection[str],
     count: int,
+    drawn: int | None = None,
     position: int,
     seed: int,
 ) -> tuple[list[Any], list[str]]:
-    """`count` pictures with their prompts. A source of existing pairs gives its own; a generator follows drawn prompts."""
+    """`count` pictures with their prompts. A source of existing pairs gives its own; a generator follows drawn prompts.
+
+    drawn: prompts taken from the sampler, of which the first `count` are used; the same number where None.
+    """
     if callable(getattr(source, "pairs", None)):
         pictures, prompts = source.pairs(count, seed=picture_seed(position, 0, seed), exclude=own_prompts)
     else:
-        prompts = sampler.draw(pool(), count)
+        prompts = sampler.draw(pool(), max(count, drawn or 0))[:count]
         pictures = source.generate(prompts, [picture_seed(position, index, seed) for index in range(count)])
     if not len(pictures) or len(pictures) != len(prompts):
         raise ValueError(

@@ -32,6 +32,8 @@ class SyntheticReplayPlugin(SupervisedPlugin):
     towers: the student's towers that see the pairs; the other's features are the teacher's (Table 4a: image-only, text-only).
     base_prompts: the broad vocabulary; ImageNet's by default, or all prompts of a folder. The classes of each learned
     experience join it, in their first template; those of the current experience are not in it.
+    prompts_drawn: prompts an experience takes from the random stream where that is more than `images`: 10,000 repeats the
+    published lists of MTIL order I (with seed 42), whose first 1,000 are used.
     seed: of prompts, pictures and batches. Equal seeds give equal pairs.
     """
 
@@ -47,6 +49,7 @@ class SyntheticReplayPlugin(SupervisedPlugin):
         theta_initial: dict[str, Tensor] | None = None,
         towers: Sequence[str] = TOWERS,
         base_prompts: Sequence[str] | None = None,
+        prompts_drawn: int | None = None,
         seed: int = 42,
     ):
         super().__init__()
@@ -59,6 +62,7 @@ class SyntheticReplayPlugin(SupervisedPlugin):
         self.source = as_source(source)
         self.images, self.batch_size, self.towers, self.seed = images, batch_size, tuple(towers), seed
         self.base_prompts = None if base_prompts is None else list(base_prompts)
+        self.prompts_drawn = prompts_drawn
         self._teacher = Teacher(teacher, theta_initial)
         self._sampler = PromptSampler(seed)
         self._learned: dict[int, list[str]] = {}
@@ -107,6 +111,7 @@ class SyntheticReplayPlugin(SupervisedPlugin):
             sampler=self._sampler,
             own_prompts=own,
             count=self.images,
+            drawn=self.prompts_drawn,
             position=strategy.clock.train_exp_counter,
             seed=self.seed,
         )

@@ -1,0 +1,36 @@
+"""Hyperparameters by benchmark: the paper's, and where a small world needs others. Named like the command line's options."""
+
+from typing import Any
+
+PAPER: dict[str, Any] = {
+    "iterations": 1000,
+    "batch_size": 64,
+    "lr": None,
+    "images": 1000,
+    "l2_weight": 1.0,
+    "awc_weight": 1.0,
+    "alpha": 1.0,
+    "beta": 0.25,
+    "distillation": "contrastive",
+    "teacher": "previous",
+}
+"""MTIL (lr None: the stream's own rates, or 1e-5)."""
+
+SMALL: dict[str, dict[str, Any]] = {
+    # 400 pictures a task and 1 M weights: fewer and larger steps. At weight 1 consolidation costs 4 points of plasticity.
+    "mini": {"iterations": 80, "batch_size": 32, "images": 200, "l2_weight": 0.1, "awc_weight": 0.1},
+    # A CLIP with random weights has everything to learn.
+    "digits": {"iterations": 100, "batch_size": 32, "images": 200, "l2_weight": 0.1, "awc_weight": 0.1, "lr": 1e-3},
+}
+
+
+def hyperparameters(benchmark: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The paper's, overridden by the benchmark's own, overridden by those given (None: not given)."""
+    return {**PAPER, **SMALL.get(benchmark, {}), **{key: value for key, value in given.items() if value is not None}}
+
+
+def departures(settings: dict[str, Any]) -> str:
+    """In words, where settings differ from the paper's: `iterations 80 (paper: 1000), ...`; empty where they do not."""
+    different = {key: value for key, value in settings.items() if key in PAPER and value != PAPER[key]}
+    shown = {key: "by data set" if paper is None else paper for key, paper in PAPER.items()}
+    return ", ".join(f"{key} {value} (paper: {shown[key]})" for key, value in different.items())

@@ -1,0 +1,40 @@
+"""What decides the numbers of a run."""
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides the numbers of a run, as plain values; written into its results.
+
+    model: `mini`, open_clip's `NAME` or `NAME:TAG`, or a folder. data: the folder of the benchmark.
+    source: of synthetic pictures: a folder, `mini` (the embedded generator) or `perfect` (the mini world's own drawings).
+    order: of mtil, "I" (None) or "II". shots, max_pictures: fewer pictures, as `clip_benchmark`.
+    lr None: the stream's own rates, or 1e-5. Other fields as the strategies' arguments of the same name.
+    """
+
+    strategy: str
+    benchmark: str
+    model: str
+    seed: int = 0
+    data: str | None = None
+    source: str | None = None
+    tasks: tuple[str, ...] | None = None
+    class_incremental: bool = False
+    order: str | None = None
+    shots: int | None = None
+    max_pictures: int | None = None
+    train_iterations: int = 1000
+    train_mb_size: int = 64
+    eval_mb_size: int = 256
+    lr: float | None = None
+    l2_weight: float = 1.0
+    synthetic: dict[str, Any] = field(default_factory=dict)
+    num_workers: int = 0
+    device: str = "cpu"
+
+    def settings(self) -> dict[str, Any]:
+        """As JSON: sequences are lists."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(self).items()}
