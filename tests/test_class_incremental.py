@@ -187,3 +187,11 @@ def test_task_incremental_streams_are_refused():
         strategy.train(experience)
     with pytest.raises(ValueError, match="run on through the stream"):
         strategy.eval(benchmark.test_stream)
+
+
+def test_synthetic_pictures_are_asked_for_by_good_photos(root):
+    from avalanche_gift.training.plugins.synthetic_replay import generation_prompts
+
+    first = SplitCIFAR100CLIP(root, 10, **TRANSFORMS).train_stream[0]
+    assert first.templates == ("a bad photo of a {c}.",)
+    assert generation_prompts(first) == [f"a photo of a {name}." for name in first.class_names]

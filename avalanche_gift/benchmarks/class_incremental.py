@@ -11,6 +11,7 @@ from avalanche_gift.benchmarks.datasets import read_dataset
 from avalanche_gift.benchmarks.pictures import Pictures
 from avalanche_gift.benchmarks.stream import Task, clip_benchmark
 from avalanche_gift.benchmarks.transforms import given_or_clip
+from avalanche_gift.prompts import DEFAULT_TEMPLATES
 
 
 def SplitCIFAR100CLIP(
@@ -26,8 +27,8 @@ def SplitCIFAR100CLIP(
     """CIFAR100 in 10, 20 or 50 steps of as many classes (any divisor of 100 is taken).
 
     The class at place k of the fixed order has label k; names keep their underscores; the one template is "a bad photo of a
-    {c}.". Class-incremental (default): evaluate with `ClassTextsPlugin(class_incremental=True)` and the metric
-    `ClassIncrementalAccuracy`. Otherwise every step counts its labels from 0.
+    {c}."; prompts for synthetic pictures are "a photo of a {c}.". Class-incremental (default): evaluate with
+    `ClassTextsPlugin(class_incremental=True)` and the metric `ClassIncrementalAccuracy`. Otherwise every step counts its labels from 0.
     The reference also tests with the random train transform; for that, give it as eval_transform, too.
     options: shots, max_pictures, seed, skip_unreadable and cache_dir, as `clip_benchmark`.
     Raises ValueError for steps that don't divide the classes or an order that is no permutation, and as `read_dataset`.
@@ -89,6 +90,7 @@ def _steps(parts: tuple[Pictures, Pictures], names: Sequence[str], order: Sequen
                 test=test,
                 class_names=tuple(names[label] for label in labels),
                 templates=templates("CIL"),
+                generation_template=DEFAULT_TEMPLATES[0],
             )
         )
         first += size

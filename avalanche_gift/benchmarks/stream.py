@@ -24,6 +24,7 @@ class Task:
 
     train, test: map-style data sets of (PIL picture, label) with `.targets`, the labels, so that no picture is opened to
     learn them. class_names[label], templates with `{c}`, learning_rate: the base rate, where the protocol has one a task.
+    generation_template: of prompts for synthetic pictures of these classes; the first template where None.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Task:
     class_names: Sequence[str]
     templates: Sequence[str] = DEFAULT_TEMPLATES
     learning_rate: float | None = None
+    generation_template: str | None = None
 
 
 def clip_benchmark(
@@ -56,7 +58,8 @@ def clip_benchmark(
     cache_dir: a folder where the resized test pictures are kept, so that every one is decoded once (150 kB each at 224
     pixels). The results are the same bit by bit.
 
-    Every experience carries `task_name`, `class_names` and `templates` (of its own classes) and `learning_rate`.
+    Every experience carries `task_name`, `class_names` and `templates` (of its own classes), `learning_rate` and
+    `generation_template`.
 
     Raises ValueError for no task, repeated task names, a task with fewer than two classes, or labels without a name; in the
     class-incremental case also for a class name in two tasks.
@@ -88,6 +91,7 @@ def clip_benchmark(
             experience.class_names = tuple(task.class_names)
             experience.templates = tuple(task.templates)
             experience.learning_rate = task.learning_rate
+            experience.generation_template = task.generation_template
     return benchmark
 
 

@@ -13,7 +13,7 @@ from avalanche_gift.losses import contrastive_logits
 from avalanche_gift.models import CLIPClassifier, PicturePreparation
 from avalanche_gift.prompts import PromptSampler
 from avalanche_gift.training.seeds import combined_seed
-from avalanche_gift.training.teacher import Teacher
+from avalanche_gift.training.teacher import FixedTeacher, Teacher
 
 ENCODING_CHUNK = 256
 
@@ -49,17 +49,22 @@ def obtain_pairs(
     count: int,
     drawn: int | None = None,
     position: int,
+    first: int = 0,
     seed: int,
 ) -> tuple[list[Any], list[str]]:
     """`count` pictures with their prompts. A source of existing pairs gives its own; a generator follows drawn prompts.
 
-    drawn: prompts taken from the sampler, of which the first `count` are used; the same number where None.
+    drawn: prompts taken from the sampler, of which the first `count` are used; the same number where None. first: the number
+    of the first picture within the experience, which decides its seed. A source with `pairs_of(position, count)` holds the
+    pictures of each experience already.
     """
-    if callable(getattr(source, "pairs", None)):
+    if callable(getattr(source, "pairs_of", None)):
+        pictures, prompts = source.pairs_of(position, count)
+    elif callable(getattr(source, "pairs", None)):
         pictures, prompts = source.pairs(count, seed=picture_seed(position, 0, seed), exclude=own_prompts)
     else:
         prompts = sampler.draw(pool(), max(count, drawn or 0))[:count]
-        pictures = source.generate(prompts, [picture_seed(position, index, seed) for index in range(count)])
+        pictures = source.generate(prompts, [picture_seed(position, first + index, seed) for index in range(count)])
     if not len(pictures) or len(pictures) != len(prompts):
         raise ValueError(
             f"expected one picture for each of {len(prompts)} prompts, got {len(pictures)} from {type(source).__name__}"
@@ -84,7 +89,7 @@ class SyntheticPairs:
         return len(self.images)
 
     @torch.no_grad()
-    def encode_by(self, teacher: Teacher, student: CLIPClassifier, device: torch.device) -> None:
+    def encode_by(self, teacher: Teacher | FixedTeacher, student: CLIPClassifier, device: torch.device) -> None:
         """Computes the teacher's embeddings, once an experience: its transform is deterministic, its weights are fixed."""
         if teacher.initial_share is None:
             return

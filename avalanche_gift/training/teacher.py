@@ -45,3 +45,16 @@ class Teacher:
         teacher = copy.deepcopy(student)
         teacher.clip.load_state_dict(weights)
         return teacher
+
+
+class FixedTeacher:
+    """A teacher kept for a whole experience, where pairs are encoded while the student's weights already move."""
+
+    initial_share = 0.0
+
+    def __init__(self, model: CLIPClassifier):
+        self._model = model
+
+    def model(self, student: CLIPClassifier) -> CLIPClassifier:
+        """The model kept, whatever the student."""
+        return self._model

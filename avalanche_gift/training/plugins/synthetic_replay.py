@@ -1,5 +1,6 @@
 """Trains on image-text pairs beside the task: made before an experience, dropped after it."""
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,11 +9,12 @@ from avalanche.core import SupervisedPlugin
 from torch import Tensor
 
 from avalanche_gift.generation import as_source
-from avalanche_gift.prompts import PromptSampler, imagenet_prompts, prompt_pool
+from avalanche_gift.prompts import PromptSampler, imagenet_prompts, prompt_pool, training_prompts
 from avalanche_gift.training.loss_terms import record_term, show_in_loss
 from avalanche_gift.training.plugins.class_texts import experience_prompts
+from avalanche_gift.training.seeds import combined_seed
 from avalanche_gift.training.synthetic_pairs import SyntheticBatch, SyntheticPairs, obtain_pairs
-from avalanche_gift.training.teacher import Teacher
+from avalanche_gift.training.teacher import FixedTeacher, Teacher
 
 TOWERS = ("image", "text")
 
@@ -25,7 +27,8 @@ class SyntheticReplayPlugin(SupervisedPlugin):
     graph is freed before the task's is built, and plugins listed later find the gradient of the synthetic losses alone in
     `.grad`. `ContrastiveDistillationPlugin` and `ImageTextAlignmentPlugin` are such plugins; so is any class of yours.
 
-    source: a generator (`generate(prompts, seeds)`), a folder of pictures, or a diffusers pipeline (`generation.as_source`).
+    source: a generator (`generate(prompts, seeds)`), a folder of pictures, a diffusers pipeline (`generation.as_source`), or
+    a policy: `generation.Ahead` (a store), `PerTask` (what a plain generator gets; it can skip tasks) or `RegenerateEvery`.
     images: pictures an experience. batch_size: pairs a step; the last batch of a pass is short, as in the reference.
     teacher: `previous` (the model as the experience begins), `initial`, `wise:R` (a share R of the initial weights), or None.
     theta_initial: the initial weights where the strategy does not start from them.
@@ -66,7 +69,10 @@ class SyntheticReplayPlugin(SupervisedPlugin):
         self._teacher = Teacher(teacher, theta_initial)
         self._sampler = PromptSampler(seed)
         self._learned: dict[int, list[str]] = {}
+        self._names: dict[int, str] = {}
         self._pairs: SyntheticPairs | None = None
+        self._round = 0
+        self._round_teacher: FixedTeacher | None = None
         self._shuffle = True
         self._total: Tensor | None = None
 
@@ -78,10 +84,14 @@ class SyntheticReplayPlugin(SupervisedPlugin):
             )
         self._shuffle = shuffle
         self._teacher.meet(strategy.model)
-        self._pairs = self._make_pairs(strategy)
+        self._round, self._round_teacher = 0, None
+        self._pairs = self._make_pairs(strategy, self._sampler)
+        if getattr(self.source, "every", None) and self._teacher.initial_share is not None:
+            self._round_teacher = FixedTeacher(copy.deepcopy(self._teacher.model(strategy.model)))
         self._pairs.encode_by(self._teacher, strategy.model, strategy.device)
 
     def before_forward(self, strategy: Any, **kwargs: Any) -> None:
+        self._renew_pairs(strategy)
         batch = self._next_batch(strategy)
         terms = {name: term for plugin in _losses(strategy) for name, term in plugin.synthetic_loss(strategy, batch).items()}
         for name, term in terms.items():
@@ -98,21 +108,40 @@ class SyntheticReplayPlugin(SupervisedPlugin):
 
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         experience = strategy.experience
-        self._learned[experience.current_experience] = [prompts[0] for prompts in experience_prompts(experience)]
-        self._pairs = self._total = None
+        self._learned[experience.current_experience] = generation_prompts(experience)
+        self._pairs = self._total = self._round_teacher = None
+        if hasattr(experience, "task_name"):
+            self._names[experience.current_experience] = experience.task_name
 
-    def _make_pairs(self, strategy: Any) -> SyntheticPairs:
+    def _renew_pairs(self, strategy: Any) -> None:
+        """Fresh pairs where the source's policy wants them now; a round's pairs are a function of its number only."""
+        every = getattr(self.source, "every", None)
+        if every is None or (number := strategy.clock.train_exp_iterations // every) == self._round:
+            return
+        self._round = number
+        self._pairs = None
+        sampler = PromptSampler(combined_seed(self.seed, strategy.clock.train_exp_counter, number))
+        self._pairs = self._make_pairs(strategy, sampler)
+        self._pairs.encode_by(self._round_teacher or self._teacher, strategy.model, strategy.device)
+
+    def _make_pairs(self, strategy: Any, sampler: PromptSampler) -> SyntheticPairs:
         experience = strategy.experience
-        own = {prompts[0] for prompts in experience_prompts(experience)}
-        learned = [prompts for index, prompts in self._learned.items() if index != experience.current_experience]
+        own = set(generation_prompts(experience))
+        skip = {*getattr(self.source, "skip", ()), experience.current_experience}
+        learned = [
+            prompts
+            for index, prompts in self._learned.items()
+            if index not in skip and self._names.get(index, index) not in skip
+        ]
         pictures, prompts = obtain_pairs(
             self.source,
             pool=lambda: prompt_pool(imagenet_prompts() if self.base_prompts is None else self.base_prompts, learned),
-            sampler=self._sampler,
+            sampler=sampler,
             own_prompts=own,
             count=self.images,
             drawn=self.prompts_drawn,
             position=strategy.clock.train_exp_counter,
+            first=self._round * self.images,
             seed=self.seed,
         )
         return SyntheticPairs(pictures, prompts, strategy.model)
@@ -126,6 +155,14 @@ class SyntheticReplayPlugin(SupervisedPlugin):
             seed=(self.seed, strategy.clock.train_exp_counter) if self._shuffle else None,
         )
         return self._pairs.batch(rows, strategy.model, self.towers, strategy.device)
+
+
+def generation_prompts(experience: Any) -> list[str]:
+    """A prompt a class for synthetic pictures of an experience: in its `generation_template`, or else its first template."""
+    template = getattr(experience, "generation_template", None)
+    if template is None:
+        return [prompts[0] for prompts in experience_prompts(experience)]
+    return training_prompts(experience.class_names, [template])
 
 
 def _losses(strategy: Any):
