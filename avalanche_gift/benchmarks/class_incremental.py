@@ -28,7 +28,8 @@ def SplitCIFAR100CLIP(
 
     The class at place k of the fixed order has label k; names keep their underscores; the one template is "a bad photo of a
     {c}."; prompts for synthetic pictures are "a photo of a {c}.". Class-incremental (default): evaluate with
-    `ClassTextsPlugin(class_incremental=True)` and the metric `ClassIncrementalAccuracy`. Otherwise every step counts its labels from 0.
+    `ClassTextsPlugin(class_incremental=True)` and the metric `ClassIncrementalAccuracy`. Otherwise every step counts its labels
+    from 0.
     The reference also tests with the random train transform; for that, give it as eval_transform, too.
     options: shots, max_pictures, seed, skip_unreadable and cache_dir, as `clip_benchmark`.
     Raises ValueError for steps that don't divide the classes or an order that is no permutation, and as `read_dataset`.
