@@ -65,7 +65,7 @@ def load_benchmark(config: RunConfig, model: CLIPClassifier) -> CLScenario:
         return MiniWorld(config.seed, order=config.tasks, **common)
     if config.benchmark == "digits":
         return SplitDigits(seed=config.seed, **common)
-    common |= {"shots": config.shots, "max_pictures": config.max_pictures}
+    common |= {"shots": config.shots, "max_pictures": config.max_pictures, "cache_dir": config.cache_dir}
     if config.data is None:
         raise ValueError(f"expected --data DIR, the folder of the benchmark {config.benchmark}, got none")
     if config.benchmark == "mtil":

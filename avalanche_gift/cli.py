@@ -1,4 +1,4 @@
-"""`avalanche-gift run | report | datasets | prompts`. Arguments are parsed before anything heavy is imported."""
+"""`avalanche-gift run | generate | report | datasets | prompts`. Arguments are parsed before anything heavy is imported."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avalanche_gift import __version__, cli_data
+from avalanche_gift import __version__, cli_data, cli_generate
 
 if TYPE_CHECKING:
     from avalanche_gift.config import RunConfig
@@ -35,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     _add_run(commands.add_parser("run", help="train and evaluate strategies on a stream, print one table"))
     _add_report(commands.add_parser("report", help="print the table of finished runs again"))
     cli_data.add_commands(commands)
+    cli_generate.add_command(commands)
     return top
 
 
@@ -62,6 +63,7 @@ def _add_run(command: argparse.ArgumentParser) -> None:
     add("--seeds", nargs="+", type=int, default=[0], metavar="N")
     add("--source", metavar="DIR", help="pictures for gift: class folders, a folder with prompts, or a diffusers pipeline")
     add("--eval-batch-size", type=int, default=256, metavar="N")
+    add("--cache-dir", metavar="DIR", help="keep resized test pictures there, so that each is decoded once")
     add("--workers", type=int, default=0, metavar="N", help="processes that read pictures (default 0)")
     add("--device", default="cpu")
     add("--out", required=True, metavar="DIR", help="finished runs in it are not run again")
@@ -140,6 +142,7 @@ def _config(arguments: argparse.Namespace, settings: dict[str, Any], strategy: s
         order=arguments.order,
         shots=arguments.shots,
         max_pictures=arguments.max_pictures,
+        cache_dir=arguments.cache_dir,
         train_iterations=settings["iterations"],
         train_mb_size=settings["batch_size"],
         eval_mb_size=arguments.eval_batch_size,

@@ -78,6 +78,18 @@ def test_a_finished_run_is_not_run_again_and_another_configuration_is_refused(fo
     assert path.read_bytes() == before
 
 
+def test_fewer_pictures_and_a_cache_are_options_and_the_cache_changes_no_number(folders, tmp_path):
+    few = ["--shots", "2", "--max-pictures", "3"]
+    assert main(arguments(folders, tmp_path / "plain", *few, strategies=["finetune"])) == 0
+    cached = [*few, "--cache-dir", str(tmp_path / "cache")]
+    assert main(arguments(folders, tmp_path / "cached", *cached, strategies=["finetune"])) == 0
+    plain, kept = (read_results(tmp_path / name / "finetune" / "seed-0" / "results.json") for name in ("plain", "cached"))
+    assert plain["accuracy"] == kept["accuracy"]
+    assert plain["config"] == kept["config"]
+    assert plain["config"]["shots"] == 2
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 3
+
+
 def test_seeds_are_repeated_and_reported_together(folders, tmp_path, capsys):
     assert main(arguments(folders, tmp_path, "--seeds", "0", "1", strategies=["finetune"])) == 0
     assert "±" in capsys.readouterr().out
