@@ -6,8 +6,7 @@ BIN = $(VENV)/bin
 .PHONY: demo test lint parity clean
 
 demo: $(VENV)/ready
-	$(BIN)/avalanche-gift run --benchmark digits --model clip-tiny --strategies zero-shot finetune l2 gift \
-	  --iterations 100 --batch-size 32 --lr 1e-3 --images 200 --l2-weight 0.1 --awc-weight 0.1 --out runs/demo
+	$(BIN)/avalanche-gift run --benchmark mini --strategies zero-shot finetune l2 gift --out runs/demo
 
 test: $(VENV)/ready
 	$(BIN)/python -m pytest -q tests

@@ -270,7 +270,10 @@ def _known_name(name: Any) -> str | None:
 def _size(pipeline: Any, call: dict[str, Any]) -> list[int] | None:
     """Height and width."""
     denoiser = _denoiser(pipeline)
-    latent, factor = getattr(getattr(denoiser, "config", None), "sample_size", None), getattr(pipeline, "vae_scale_factor", None)
+    latent, factor = (
+        getattr(getattr(denoiser, "config", None), "sample_size", None),
+        getattr(pipeline, "vae_scale_factor", None),
+    )
     side = latent * factor if isinstance(latent, int) and isinstance(factor, int) else None
     height, width = call.get("height", side), call.get("width", side)
     return None if height is None or width is None else [height, width]

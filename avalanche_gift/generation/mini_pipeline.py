@@ -9,7 +9,8 @@ CLIP's text tower, which paints a coarse canvas and eight soft regions; there is
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -164,8 +165,27 @@ def load_mini_pipeline(folder: str | Path) -> MiniPipeline:
     folder = Path(folder)
     if (folder.parent / CHECKSUMS).is_file():
         check_files(folder.parent, folder.name)
-    pipeline = MiniPipeline.from_pretrained(folder, use_safetensors=True)
-    return pipeline if pipeline.denoiser.dtype == torch.float32 else pipeline.to(torch.float32)
+    with _quietly():
+        return MiniPipeline.from_pretrained(folder, use_safetensors=True).to(torch.float32)
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Loading takes a moment and is right: no progress bars, no remark that the files' half precision would not do here."""
+    from diffusers.utils import logging as diffusers_log
+    from transformers.utils import logging as transformers_log
+
+    logs: tuple[Any, ...] = (diffusers_log, transformers_log)
+    levels = [log.get_verbosity() for log in logs]
+    for log in logs:
+        log.set_verbosity_error()
+        log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for log, level in zip(logs, levels, strict=True):
+            log.set_verbosity(level)
+            log.enable_progress_bar()
 
 
 def text_tower(clip: Any, *, start_id: int) -> CLIPTextModelWithProjection:

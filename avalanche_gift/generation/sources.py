@@ -14,8 +14,9 @@ from avalanche_gift.generation.protocol import Generator, PairSource
 def as_source(source: Any) -> Generator | PairSource:
     """A folder, a diffusers pipeline, or an object with `generate` or `pairs`, as a source of pictures.
 
-    A folder with a model_index.json is loaded as a pipeline, any other one read as pictures; an object that has one of
-    the two methods comes back as it is. Raises FileNotFoundError where there is no such folder, TypeError for the rest.
+    A folder with a model_index.json is loaded as a pipeline, a store of `avalanche-gift generate` is `Ahead`, any other one
+    read as pictures; an object that has one of the two methods comes back as it is. Raises FileNotFoundError where there is
+    no such folder, TypeError for the rest.
     """
     if isinstance(source, str | os.PathLike):
         return _from_folder(Path(source))
@@ -36,4 +37,8 @@ def _from_folder(folder: Path) -> Generator | PairSource:
         raise FileNotFoundError(
             f"there is no folder '{folder}'; for a pipeline of the Hugging Face hub pass DiffusersGenerator('{folder}')"
         )
+    if any(folder.glob("task-*/meta.json")):
+        from avalanche_gift.generation.policies import Ahead
+
+        return Ahead(folder)
     return DiffusersGenerator(folder) if (folder / "model_index.json").is_file() else FolderGenerator(folder)

@@ -34,8 +34,9 @@ class GIFT(FineTune):
     A step clears the gradients, goes forward and backward on the synthetic pairs, adds the consolidation gradient weighted
     by what it finds, goes forward and backward on the task, and calls the optimiser once.
 
-    synthetic: a generator (`generate(prompts, seeds) -> pictures`), a folder of pictures with prompts or in class folders, or
-    a diffusers text-to-image pipeline. Not needed where alpha and beta are both 0.
+    synthetic: a generator (`generate(prompts, seeds) -> pictures`), a folder of pictures with prompts or in class folders, a
+    diffusers text-to-image pipeline, or a policy (`generation.Ahead`, `PerTask`, `RegenerateEvery`) that says when pictures
+    are made. Not needed where alpha and beta are both 0.
     alpha, beta: weights of distillation (Eq. 2-4) and alignment (Eq. 5). awc_weight, l2_weight: of adaptive weight
     consolidation (Eq. 6) and of its plain form. temperature: of distillation, whose loss carries the square.
     distillation: `contrastive`, `feature`, `image-only`, `text-only`, `reverse-kl`. teacher: `previous`, `initial`, `wise:R`.

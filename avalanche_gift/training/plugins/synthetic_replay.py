@@ -8,7 +8,7 @@ import torch
 from avalanche.core import SupervisedPlugin
 from torch import Tensor
 
-from avalanche_gift.generation import as_source
+from avalanche_gift.generation import as_policy
 from avalanche_gift.prompts import PromptSampler, imagenet_prompts, prompt_pool, training_prompts
 from avalanche_gift.training.loss_terms import record_term, show_in_loss
 from avalanche_gift.training.plugins.class_texts import experience_prompts
@@ -62,7 +62,7 @@ class SyntheticReplayPlugin(SupervisedPlugin):
             raise ValueError(f"expected one or both of the towers {TOWERS}, got {tuple(towers)}")
         if teacher is None and set(towers) != set(TOWERS):
             raise ValueError("expected a teacher, whose features stand in for the tower that sees no pairs; got None")
-        self.source = as_source(source)
+        self.source = as_policy(source)
         self.images, self.batch_size, self.towers, self.seed = images, batch_size, tuple(towers), seed
         self.base_prompts = None if base_prompts is None else list(base_prompts)
         self.prompts_drawn = prompts_drawn

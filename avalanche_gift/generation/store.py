@@ -1,0 +1,293 @@
+"""Synthetic pictures on disk: a folder a task, filled picture by picture, valid after every interruption."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import random
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from PIL import Image
+
+from avalanche_gift.files import sha256_of, write_aside
+
+MANIFEST, META = "manifest.jsonl", "meta.json"
+FORMATS = {"png": "PNG", "jpg": "JPEG"}
+"""Of the pictures, by their suffix; JPEG in Pillow's default quality, 75, as the paper's code saves it."""
+
+NOT_COMPARED = ("versions",)
+"""Fields of `meta.json` that are kept for the reader and may differ."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A line of the manifest. attempts: draws it took. dropped: why readers leave the picture out, None where they don't."""
+
+    index: int
+    prompt: str
+    seed: int
+    file: str
+    sha256: str
+    attempts: int = 1
+    dropped: str | None = None
+
+    def line(self) -> str:
+        values = {key: value for key, value in vars(self).items() if key != "dropped" or value is not None}
+        return json.dumps(values, ensure_ascii=False) + "\n"
+
+
+class StoreError(ValueError):
+    """A store that is not what was asked for, or can't be read or written."""
+
+
+class SyntheticStore:
+    """A folder with `task-00`, `task-01`, ... , by position in the stream; one writes into each through `TaskFolder`.
+
+    store = SyntheticStore("pictures")
+    pictures, prompts = store.task(1).pairs(1000)   # the first 1000 by index: smaller sets are prefixes of larger ones
+    """
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = Path(root)
+
+    def task(self, position: int) -> TaskFolder:
+        """The folder of the task at `position`, from 0 on, whether it is there or not."""
+        return TaskFolder(self.root / f"task-{position:02d}")
+
+    def positions(self) -> list[int]:
+        """Of the tasks that are there."""
+        found = (path.parent.name.removeprefix("task-") for path in self.root.glob(f"task-*/{META}"))
+        return sorted(int(number) for number in found if number.isdecimal())
+
+    def pairs(self, count: int, *, seed: int, exclude: Collection[str] = ()) -> tuple[list[Image.Image], list[str]]:
+        """At most `count` pictures of all tasks and their prompts, drawn without replacement: a `PairSource`."""
+        excluded = frozenset(exclude)
+        entries = [
+            (folder, record)
+            for folder in map(self.task, self.positions())
+            for record in folder.kept()
+            if record.prompt not in excluded
+        ]
+        if not entries:
+            raise StoreError(f"expected pictures of other prompts than those excluded in '{self.root}', found none")
+        drawn = random.Random(seed).sample(entries, min(count, len(entries)))
+        return [folder.picture(record) for folder, record in drawn], [record.prompt for _, record in drawn]
+
+
+class TaskFolder:
+    """The pictures of one task, their manifest and what they were made with.
+
+    `manifest.jsonl` is append-only; where several processes write, each has a part, `manifest-2-of-8.jsonl`, and readers see
+    all of them merged. A line stands there only once its picture is on disk. A torn last line is ignored, and for an index
+    that occurs twice the later line counts. `FolderGenerator` reads the folder too, once its parts are merged.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def meta(self) -> dict[str, Any] | None:
+        """What the pictures were made with; None where nothing is there."""
+        path = self.root / META
+        if not path.exists():
+            return None
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise StoreError(f"can't read '{path}': {error}") from error
+
+    def check(self, asked: Mapping[str, Any]) -> None:
+        """Raises StoreError, naming each field that differs, where the folder was made with other settings."""
+        found = self.meta()
+        if found is None:
+            return
+        wanted = json.loads(json.dumps(asked))
+        fields = [key for key in {**wanted, **found} if key not in NOT_COMPARED and wanted.get(key) != found.get(key)]
+        if fields:
+            differences = ", ".join(f"{key}: there {found.get(key)!r}, asked {wanted.get(key)!r}" for key in fields)
+            raise StoreError(
+                f"the pictures in '{self.root}' were made with other settings ({differences}); "
+                "ask for the same, use another folder, or remove this one"
+            )
+
+    def open(self, asked: Mapping[str, Any]) -> None:
+        """Makes the folder with its `meta.json`, or checks the one that is there. Raises StoreError."""
+        if self.meta() is None:
+            try:
+                write_aside(self.root / META, json.dumps(asked, indent=2, ensure_ascii=False).encode())
+            except OSError as error:
+                raise StoreError(f"can't write '{self.root / META}': {error.strerror or error}") from error
+        self.check(asked)
+
+    def parts(self) -> list[Path]:
+        """The manifests, that of a single process first."""
+        return [path for path in (self.root / MANIFEST, *sorted(self.root.glob("manifest-*-of-*.jsonl"))) if path.exists()]
+
+    def records(self) -> dict[int, Record]:
+        """Every picture recorded, by index, in its order."""
+        found = {record.index: record for path in self.parts() for record in _read_manifest(path)}
+        return dict(sorted(found.items()))
+
+    def kept(self, count: int | None = None) -> list[Record]:
+        """Those among the first `count` indices (all where None) that were not dropped."""
+        return [r for r in self.records().values() if r.dropped is None and (count is None or r.index < count)]
+
+    def intact(self, record: Record) -> bool:
+        """Whether the picture is on disk as it was written."""
+        path = self.root / record.file
+        return path.is_file() and sha256_of(path) == record.sha256
+
+    def picture(self, record: Record) -> Image.Image:
+        """Raises StoreError with the file's name where it is missing, altered or no picture."""
+        path = self.root / record.file
+        try:
+            content = path.read_bytes()
+            if hashlib.sha256(content).hexdigest() != record.sha256:
+                raise ValueError("altered since it was written")
+            picture = Image.open(io.BytesIO(content))
+            picture.load()
+            return picture
+        except (OSError, SyntaxError, ValueError) as error:
+            raise StoreError(
+                f"can't read the picture '{path}': {error}; run the command that made it again, which replaces it"
+            ) from error
+
+    def pairs(self, count: int) -> tuple[list[Image.Image], list[str]]:
+        """The pictures of the first `count` indices and their prompts, without dropped ones. StoreError where some lack."""
+        records = self.records()
+        missing = [index for index in range(count) if index not in records]
+        if missing:
+            raise StoreError(
+                f"expected {count} pictures in '{self.root}', {len(missing)} are missing (the first is {missing[0]}); "
+                "make them with the command that made the others"
+            )
+        kept = [record for record in self.kept(count)]
+        return [self.picture(record) for record in kept], [record.prompt for record in kept]
+
+    @contextlib.contextmanager
+    def writer(self, *, shard: tuple[int, int] = (1, 1), suffix: str = "png") -> Iterator[Writer]:
+        """For the process `shard` = (number from 1 on, of how many). StoreError where another process writes that part."""
+        number, of = shard
+        if not 1 <= number <= of:
+            raise ValueError(f"expected a shard from 1/{of} to {of}/{of}, got {number}/{of}")
+        if suffix not in FORMATS:
+            raise ValueError(f"expected pictures as {' or '.join(FORMATS)}, got {suffix!r}")
+        path = self.root / (MANIFEST if of == 1 else f"manifest-{number}-of-{of}.jsonl")
+        with _open_locked(path) as manifest:
+            self._remove_leftovers(shard)
+            yield Writer(self.root, manifest, suffix)
+
+    def _remove_leftovers(self, shard: tuple[int, int]) -> None:
+        """Half-written files that a killed process of this shard left; those of other shards may be being written."""
+        for path in self.root.glob(".[0-9]*.*"):
+            number = path.name[1:].split(".")[0]
+            if number.isdecimal() and int(number) % shard[1] == shard[0] - 1:
+                path.unlink(missing_ok=True)
+
+    def merge(self) -> bool:
+        """Makes one `manifest.jsonl` of the parts, in the order of indices. False, and nothing done, while one is written."""
+        if not any(path.name != MANIFEST for path in self.parts()):
+            return True
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_open_locked(self.root / ".merge.lock", wait=True))
+            parts = self.parts()
+            try:
+                for path in {*parts, self.root / MANIFEST}:
+                    stack.enter_context(_open_locked(path))
+            except StoreError:
+                return False
+            write_aside(self.root / MANIFEST, "".join(record.line() for record in self.records().values()).encode())
+            for path in parts:
+                if path.name != MANIFEST:
+                    path.unlink()
+        return True
+
+
+class Writer:
+    """Appends pictures: files first, then their lines."""
+
+    def __init__(self, root: Path, manifest: IO[bytes], suffix: str) -> None:
+        self.root, self._manifest, self._suffix = root, manifest, suffix
+
+    def add(self, rows: Sequence[tuple[int, str, int, Image.Image, int, str | None]]) -> list[Record]:
+        """Rows of index, prompt, seed, picture, attempts, dropped. Raises StoreError where the disk takes no more."""
+        records = []
+        try:
+            for index, prompt, seed, picture, attempts, dropped in rows:
+                content = encoded(picture, self._suffix)
+                file = f"{index:05d}.{self._suffix}"
+                write_aside(self.root / file, content)
+                records.append(Record(index, prompt, seed, file, hashlib.sha256(content).hexdigest(), attempts, dropped))
+            _flush_folder(self.root)
+            self._manifest.write("".join(record.line() for record in records).encode())
+            self._manifest.flush()
+            os.fsync(self._manifest.fileno())
+        except OSError as error:
+            raise StoreError(
+                f"can't write pictures into '{self.root}': {error.strerror or error}; those recorded stay valid, and the "
+                "same command makes the missing ones once the folder can be written"
+            ) from error
+        return records
+
+
+def encoded(picture: Image.Image, suffix: str) -> bytes:
+    """The file that a picture becomes, "png" or "jpg"."""
+    content = io.BytesIO()
+    (picture if picture.mode == "RGB" else picture.convert("RGB")).save(content, FORMATS[suffix])
+    return content.getvalue()
+
+
+def _read_manifest(path: Path) -> list[Record]:
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise StoreError(f"can't read '{path}': {error.strerror or error}") from error
+    records = []
+    for number, line in enumerate(lines[:-1], start=1):  # what follows the last line break was torn while being written
+        try:
+            records.append(Record(**json.loads(line)))
+        except (TypeError, ValueError) as error:
+            raise StoreError(f"'{path}', line {number}: expected a record as JSON: {error}; remove that line") from error
+    return records
+
+
+def _flush_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _open_locked(path: Path, wait: bool = False) -> Iterator[IO[bytes]]:
+    """A file to append to, held by one process at a time; a torn last line is cut off. StoreError where it is held."""
+    import fcntl
+
+    while True:
+        try:
+            file = open(path, "ab", buffering=0)  # noqa: SIM115
+        except OSError as error:
+            raise StoreError(f"can't write '{path}': {error.strerror or error}") from error
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            file.close()
+            raise StoreError(
+                f"another process writes '{path}'; wait for it, or give each process its own --shard K/N"
+            ) from error
+        if path.exists() and os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+            break
+        file.close()  # replaced or removed by a merge between opening and locking
+    try:
+        content = path.read_bytes()
+        if content and not content.endswith(b"\n"):
+            os.truncate(path, content.rfind(b"\n") + 1)
+        yield file
+    finally:
+        file.close()

@@ -1,0 +1,173 @@
+import errno
+import json
+
+import pytest
+from pictures_made import Noise, contents, fill, planned
+from PIL import Image
+
+from avalanche_gift.generation import FolderGenerator, StoreError, SyntheticStore, as_source
+from avalanche_gift.generation import store as store_module
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = SyntheticStore(tmp_path / "store")
+    fill(store, Noise(), planned(), batch_size=4)
+    return store
+
+
+def test_a_folder_a_task_holds_pictures_manifest_and_meta(store):
+    folder = store.root / "task-01"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        *(f"0000{i}.png" for i in range(6)),
+        "manifest.jsonl",
+        "meta.json",
+    ]
+    lines = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
+    assert [list(line) for line in lines] == [["index", "prompt", "seed", "file", "sha256", "attempts"]] * 6
+    assert [line["seed"] for line in lines] == list(range(420_000_000, 420_000_006))
+    meta = json.loads((folder / "meta.json").read_text())
+    assert (meta["task"], meta["position"], meta["generator"]) == ("food", 1, "Noise")
+    assert store.positions() == [0, 1, 2]
+
+
+def test_smaller_sets_are_prefixes_of_larger_ones(store, tmp_path):
+    small, large = store.task(2).pairs(2), store.task(2).pairs(6)
+    assert small[1] == large[1][:2] == list(planned()[2].prompts[:2])
+    assert [p.tobytes() for p in small[0]] == [p.tobytes() for p in large[0][:2]]
+    grown = SyntheticStore(tmp_path / "grown")
+    fill(grown, Noise(), planned(2, drawn=6), drawn=6)
+    assert fill(grown, Noise(), planned(6, drawn=6), drawn=6) == 3 * 4
+    assert contents(grown.root) == contents(store.root)
+
+
+def test_more_pictures_than_there_are_is_an_error(store):
+    with pytest.raises(StoreError, match=r"expected 8 pictures in '.*', 2 are missing \(the first is 6\)"):
+        store.task(0).pairs(8)
+
+
+def test_the_differing_field_is_named(store):
+    with pytest.raises(StoreError, match=r"made with other settings \(seed: there 42, asked 7\)"):
+        fill(store, Noise(), planned(seed=7), seed=7)
+    with pytest.raises(StoreError, match=r"format: there 'png', asked 'jpg'"):
+        fill(store, Noise(), planned(), suffix="jpg")
+
+
+def test_other_versions_are_no_obstacle(store):
+    path = store.root / "task-00" / "meta.json"
+    meta = json.loads(path.read_text()) | {"versions": {"torch": "1.0"}}
+    path.write_text(json.dumps(meta))
+    assert fill(store, Noise(), planned()) == 0
+
+
+def test_other_prompts_are_noticed(store):
+    plan = planned(skip=["pets"])
+    differing = [task for task in plan if task.prompts != planned()[task.position].prompts]
+    assert differing
+    with pytest.raises(StoreError, match="has another prompt"):
+        fill(store, Noise(), differing)
+
+
+@pytest.mark.parametrize("torn", [b'{"index": 5, "pro', b"\x00\x00\x00"])
+def test_a_torn_last_line_is_ignored_and_its_picture_made_again(store, torn):
+    whole = contents(store.root)
+    path = store.root / "task-00" / "manifest.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:5]) + torn)
+    assert sorted(store.task(0).records()) == [0, 1, 2, 3, 4]
+    assert fill(store, Noise(), planned()) == 1
+    assert contents(store.root) == whole
+
+
+def test_a_malformed_line_elsewhere_is_named(store):
+    path = store.root / "task-00" / "manifest.jsonl"
+    path.write_bytes(b"nonsense\n" + path.read_bytes())
+    with pytest.raises(StoreError, match=r"manifest\.jsonl', line 1: expected a record"):
+        store.task(0).records()
+
+
+@pytest.mark.parametrize("damage", ["remove", "truncate"])
+def test_an_unreadable_picture_is_named_and_made_again(store, damage):
+    path = store.root / "task-00" / "00003.png"
+    content = path.read_bytes()
+    path.unlink() if damage == "remove" else path.write_bytes(content[:40])
+    with pytest.raises(StoreError, match=r"can't read the picture '.*00003\.png'"):
+        store.task(0).pairs(6)
+    assert len(store.task(0).pairs(3)[0]) == 3
+    assert fill(store, Noise(), planned()) == 1
+    assert path.read_bytes() == content
+    assert len(store.task(0).pairs(6)[0]) == 6
+
+
+def test_disk_full_is_one_error_and_what_exists_stays_valid(tmp_path, monkeypatch):
+    store, real = SyntheticStore(tmp_path / "store"), store_module.write_aside
+
+    def full(path, content):
+        if path.name == "00005.png":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(path, content)
+
+    monkeypatch.setattr(store_module, "write_aside", full)
+    with pytest.raises(StoreError, match=r"can't write pictures into '.*task-00': No space left on device; those recorded"):
+        fill(store, Noise(), planned()[:1], batch_size=4)
+    assert len(store.task(0).pairs(4)[0]) == 4
+    monkeypatch.setattr(store_module, "write_aside", real)
+    assert fill(store, Noise(), planned()[:1]) == 2
+
+
+def test_a_folder_that_cannot_be_written_is_one_error(tmp_path):
+    (tmp_path / "store").write_text("a file where the folder should be")
+    with pytest.raises(StoreError, match=r"can't write '.*meta\.json'"):
+        fill(SyntheticStore(tmp_path / "store"), Noise(), planned())
+
+
+def test_no_two_writers_on_one_file(store):
+    with store.task(0).writer(), pytest.raises(StoreError, match="another process writes"), store.task(0).writer():
+        pass
+
+
+def test_parts_of_several_processes_are_read_as_one_and_merge_to_the_same(store, tmp_path):
+    parts = SyntheticStore(tmp_path / "parts")
+    for number in (2, 3):
+        fill(parts, Noise(), planned(), shard=(number, 3), batch_size=1)
+    folder = parts.task(0)
+    assert sorted(folder.records()) == [1, 2, 4, 5]
+    assert [path.name for path in folder.parts()] == ["manifest-2-of-3.jsonl", "manifest-3-of-3.jsonl"]
+    fill(parts, Noise(), planned(), shard=(1, 3))
+    assert contents(parts.root) == contents(store.root)
+    assert fill(parts, Noise(), planned()) == 0
+
+
+def test_parts_wait_while_one_is_written(tmp_path):
+    store = SyntheticStore(tmp_path / "store")
+    fill(store, Noise(), planned(), shard=(1, 2))
+    with store.task(0).writer(shard=(1, 2)):
+        assert not store.task(0).merge()
+    assert store.task(0).merge()
+
+
+def test_half_written_files_of_a_killed_process_are_removed(store):
+    folder = store.root / "task-00"
+    (folder / "manifest.jsonl").unlink()
+    (folder / ".00001.png.abc").write_bytes(b"half")
+    (folder / ".00002.png.abc").write_bytes(b"of another process, which may still write it")
+    fill(store, Noise(), planned(), shard=(2, 3))
+    assert [path.name for path in folder.glob(".0*")] == [".00002.png.abc"]
+
+
+def test_jpeg_is_what_pillow_makes_by_default(tmp_path):
+    store = SyntheticStore(tmp_path / "store")
+    fill(store, Noise(), planned()[:1], suffix="jpg")
+    task = planned()[0]
+    Noise().generate(task.prompts[:1], task.seeds[:1])[0].save(tmp_path / "expected.jpg")
+    assert (store.root / "task-00" / "00000.jpg").read_bytes() == (tmp_path / "expected.jpg").read_bytes()
+
+
+def test_other_readers_understand_a_store(store):
+    folder = FolderGenerator(store.root / "task-00")
+    assert len(folder) == 6
+    source = as_source(store.root)
+    pictures, prompts = source.pairs(4, seed=1, exclude=[planned()[0].prompts[0]])
+    assert len(pictures) == 4
+    assert planned()[0].prompts[0] not in prompts
+    assert isinstance(pictures[0], Image.Image)
