@@ -88,7 +88,7 @@ def _card(args: argparse.Namespace, notes: dict[str, dict[str, Any]], began: flo
     evaluate.write_sheet(pictures, args.out / "samples.png", args.seed)
     card = {
         "command": " ".join(["python", *sys.argv]),
-        "options": {name: value if isinstance(value, int) else str(value) for name, value in vars(args).items()},
+        "options": {name: value for name, value in vars(args).items() if isinstance(value, int)},  # no paths of a machine
         "hours": {**notes["hours"], "this_command": (time.time() - began) / 3600},
         "pictures_sha256": notes["pictures_sha256"],
         "device": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
