@@ -5,24 +5,35 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 
-def write_aside(path: Path, content: bytes) -> None:
-    """Writes `content` in the folder of `path`, flushes it to disk, then renames it: a reader sees the old or the new file."""
+@contextlib.contextmanager
+def open_aside(path: Path) -> Iterator[BinaryIO]:
+    """A file in the folder of `path` to write to; flushed to disk and renamed where the block succeeds, removed where not.
+
+    A reader sees the old file or the new one, never a part.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             os.fchmod(file.fileno(), 0o644)
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(aside, path)
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(aside)
+
+
+def write_aside(path: Path, content: bytes) -> None:
+    """Writes `content` by `open_aside`."""
+    with open_aside(path) as file:
+        file.write(content)
 
 
 CHECKSUMS = "checksums.json"

@@ -1,5 +1,6 @@
 """Data sets on disk: layouts of StanfordCars, what is missing or damaged, downloads, and the cache of resized pictures."""
 
+import os
 import pickle
 import re
 import shutil
@@ -20,7 +21,7 @@ from torchvision.datasets.utils import calculate_md5
 from torchvision.transforms import Compose, Lambda, RandomCrop
 from world import plain
 
-from avalanche_gift.benchmarks import ClassFolders, dataset_check, download, picture_cache
+from avalanche_gift.benchmarks import ClassFolders, dataset_check, download
 from avalanche_gift.benchmarks.class_names import class_names
 from avalanche_gift.benchmarks.dataset_check import check_dataset
 from avalanche_gift.benchmarks.datasets import DamagedDataset, MissingDataset, read_dataset
@@ -385,7 +386,7 @@ def test_a_damaged_cache_file_is_made_again_and_an_interrupted_one_is_not_kept(f
     assert all(torch.equal(a, b) for a, b in zip(tensors(ClassFolders(folders, **options)), expected, strict=True))
     shutil.rmtree(cache)
     with monkeypatch.context() as patch:
-        patch.setattr(picture_cache.os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left")))
+        patch.setattr(os, "fsync", lambda handle: (_ for _ in ()).throw(OSError(28, "No space left")))
         with pytest.raises(OSError, match="No space left"):
             ClassFolders(folders, **options)
     assert files_of(cache) == []

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from avalanche.benchmarks.scenarios import CLScenario
 from PIL import Image, ImageDraw, ImageFont
-from torch.utils.data import Dataset
 
+from avalanche_gift.benchmarks.pictures import ArrayPictures
 from avalanche_gift.benchmarks.stream import Task, clip_benchmark
 
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -39,8 +39,8 @@ def SplitDigits(
         tasks.append(
             Task(
                 name=f"{DIGITS[first]}-{DIGITS[first + 1]}",
-                train=_Arrays(pictures[trains], data.target[trains] - first),
-                test=_Arrays(pictures[tests], data.target[tests] - first),
+                train=ArrayPictures(pictures[trains], data.target[trains] - first),
+                test=ArrayPictures(pictures[tests], data.target[tests] - first),
                 class_names=DIGITS[first : first + 2],
                 templates=(TEMPLATE,),
             )
@@ -73,16 +73,3 @@ class PrintedGlyphs:
         font = ImageFont.load_default(float(random.uniform(44, 60)))
         ImageDraw.Draw(picture).text(centre, glyph, fill=255, font=font, anchor="mm")
         return picture.rotate(random.uniform(-12, 12), resample=Image.Resampling.BICUBIC).convert("RGB")
-
-
-class _Arrays(Dataset):
-    """Grey pictures from an array [N, H, W] of bytes."""
-
-    def __init__(self, pictures: np.ndarray, labels: np.ndarray):
-        self.pictures, self.targets = pictures, labels.tolist()
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
-        return Image.fromarray(self.pictures[index]), self.targets[index]

@@ -1,10 +1,7 @@
 """Resized evaluation pictures, kept on disk as bytes: decoded once, whatever number of evaluations follows."""
 
-import contextlib
 import hashlib
-import os
 import re
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +14,8 @@ from PIL import Image
 from torch.utils.data import Dataset
 from torchvision.transforms import Compose, Normalize, ToTensor
 from tqdm import tqdm
+
+from avalanche_gift.files import open_aside
 
 _RESIZING = ("Resize", "CenterCrop", "CenterCropOrPad", "ResizeMaxSize", "MaybeConvertMode")
 
@@ -133,26 +132,17 @@ def _fingerprint(source: Any) -> str:
 
 def _write(path: Path, source: Any, resize: Compose, name: str) -> None:
     """Pictures one after the other behind numpy's header: a full disk is an error here, and not a crash as in a mapping."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            shape: tuple[int, ...] | None = None
-            for index in tqdm(range(len(source)), desc=f"{name}: resizing test pictures", leave=False):
-                pixels = np.asarray(_rgb(resize(source[index][0]), name))
-                if shape is None:
-                    shape = pixels.shape
-                    header = {"descr": "|u1", "fortran_order": False, "shape": (len(source), *shape)}
-                    np.lib.format.write_array_header_1_0(file, header)
-                if pixels.shape != shape:
-                    raise ValueError(f"expected for cache_dir pictures of one size, got {shape} and {pixels.shape} in {name}")
-                file.write(pixels.tobytes())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(aside)
+    with open_aside(path) as file:
+        shape: tuple[int, ...] | None = None
+        for index in tqdm(range(len(source)), desc=f"{name}: resizing test pictures", leave=False):
+            pixels = np.asarray(_rgb(resize(source[index][0]), name))
+            if shape is None:
+                shape = pixels.shape
+                header = {"descr": "|u1", "fortran_order": False, "shape": (len(source), *shape)}
+                np.lib.format.write_array_header_1_0(file, header)
+            if pixels.shape != shape:
+                raise ValueError(f"expected for cache_dir pictures of one size, got {shape} and {pixels.shape} in {name}")
+            file.write(pixels.tobytes())
 
 
 def _rgb(picture: Any, name: str) -> Image.Image:

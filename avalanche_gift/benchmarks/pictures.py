@@ -7,11 +7,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from torch.utils.data import Dataset
 
 
 class PictureError(OSError):
     """A picture can't be read: which one, of what, and why."""
+
+
+class ArrayPictures(Dataset):
+    """Pictures from an array of bytes, [N, H, W] grey or [N, H, W, 3] colour, with their labels."""
+
+    def __init__(self, pictures: np.ndarray, labels: np.ndarray):
+        self.pictures, self.targets = pictures, labels.tolist()
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+        return Image.fromarray(self.pictures[index]), self.targets[index]
 
 
 class Pictures(Dataset):

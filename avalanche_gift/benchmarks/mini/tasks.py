@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from avalanche.benchmarks.scenarios import CLScenario
 from PIL import Image
-from torch.utils.data import Dataset
 
 from avalanche_gift.benchmarks.mini import seeds as sets
 from avalanche_gift.benchmarks.mini.canonical import canonical_picture
 from avalanche_gift.benchmarks.mini.concepts import TASKS, TEMPLATE
 from avalanche_gift.benchmarks.mini.painting import SIDE
 from avalanche_gift.benchmarks.mini.task_styles import styled
+from avalanche_gift.benchmarks.pictures import ArrayPictures
 from avalanche_gift.benchmarks.stream import Task, clip_benchmark, in_order
 from avalanche_gift.names import check_name
 
@@ -43,8 +43,8 @@ def MiniWorld(
     tasks = [
         Task(
             name=name,
-            train=_Pictures(*draw_task(name, "train", seed)),
-            test=_Pictures(*draw_task(name, "test", seed)),
+            train=ArrayPictures(*draw_task(name, "train", seed)),
+            test=ArrayPictures(*draw_task(name, "test", seed)),
             class_names=TASKS[name],
             templates=(TEMPLATE,),
             learning_rate=LEARNING_RATE,
@@ -105,16 +105,3 @@ def _handwritten() -> tuple[np.ndarray, np.ndarray]:
     small = (data.images * (255 / 16)).round().astype(np.uint8)
     large = [np.asarray(Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.BICUBIC)) for picture in small]
     return np.stack(large), data.target
-
-
-class _Pictures(Dataset):
-    """Colour pictures from an array [N, 32, 32, 3] of bytes."""
-
-    def __init__(self, pictures: np.ndarray, labels: np.ndarray):
-        self.pictures, self.targets = pictures, labels.tolist()
-
-    def __len__(self) -> int:
-        return len(self.targets)
-
-    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
-        return Image.fromarray(self.pictures[index]), self.targets[index]
