@@ -12,6 +12,7 @@ class RunConfig:
     model: `mini`, open_clip's `NAME` or `NAME:TAG`, or a folder. data: the folder of the benchmark.
     source: of synthetic pictures: a folder, `mini` (the embedded generator) or `perfect` (the mini world's own drawings).
     order: of mtil, "I" (None) or "II". shots, max_pictures, cache_dir: as `clip_benchmark`.
+    options: keyword arguments of the strategy itself, by name.
     lr None: the stream's own rates, or 1e-5. Other fields as the strategies' arguments of the same name.
     """
 
@@ -32,6 +33,7 @@ class RunConfig:
     lr: float | None = None
     l2_weight: float = 1.0
     synthetic: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=dict)
     cache_dir: str | None = None
     num_workers: int = 0
     device: str = "cpu"

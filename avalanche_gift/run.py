@@ -13,13 +13,13 @@ from avalanche.evaluation.metrics import accuracy_metrics
 from avalanche.logging import CSVLogger, TensorboardLogger, TextLogger
 from avalanche.training.plugins import EvaluationPlugin
 
-from avalanche_gift.benchmarks.sources import DRAWN
-from avalanche_gift.by_name import base_vocabulary, load_benchmark, load_model, load_source
+from avalanche_gift.by_name import load_benchmark, load_model
 from avalanche_gift.config import RunConfig
 from avalanche_gift.evaluation import (
     AccuracyMatrix,
     ClassIncrementalAccuracy,
     continual_metrics,
+    footprint,
     measure,
     read_results,
     write_results,
@@ -27,7 +27,8 @@ from avalanche_gift.evaluation import (
 from avalanche_gift.evaluation.results import ResultsError, software_versions
 from avalanche_gift.models import CLIPClassifier
 from avalanche_gift.names import check_name
-from avalanche_gift.training import GIFT, STRATEGIES, FineTune, ZeroShot
+from avalanche_gift.strategy_arguments import own_arguments
+from avalanche_gift.training import STRATEGIES, FineTune, ZeroShot
 from avalanche_gift.training.plugins.progress import ProgressPlugin
 
 
@@ -66,6 +67,7 @@ def run(config: RunConfig, folder: Path, report: Callable[[str], None] = print) 
         "metrics": continual_metrics(accuracy[1:]),
         "seconds": used.seconds,
         "peak_memory_bytes": used.peak_memory_bytes,
+        "footprint": footprint(strategy),
     }
     if pooled:
         found = pooled[0].result()
@@ -116,16 +118,6 @@ def open_loggers(folder: Path) -> Iterator[list[Any]]:
 def build(config: RunConfig, model: CLIPClassifier, evaluator: EvaluationPlugin) -> FineTune:
     """The strategy that a configuration names, with its own arguments."""
     kind = STRATEGIES[check_name("strategy", config.strategy, STRATEGIES)]
-    own: dict[str, Any] = {}
-    if kind is GIFT:
-        own = {
-            "synthetic": load_source(config),
-            "base_prompts": base_vocabulary(config.benchmark),
-            "prompts_drawn": DRAWN[config.order or "I"] if config.benchmark == "mtil" else None,
-            **config.synthetic,
-        }
-    elif config.strategy == "l2":
-        own = {"l2_weight": config.l2_weight}
     return kind(
         model=model,
         train_iterations=config.train_iterations,
@@ -137,7 +129,7 @@ def build(config: RunConfig, model: CLIPClassifier, evaluator: EvaluationPlugin)
         device=config.device,
         plugins=[] if kind is ZeroShot else [ProgressPlugin(config.strategy)],
         evaluator=evaluator,
-        **own,
+        **own_arguments(config),
     )
 
 

@@ -204,13 +204,16 @@ def test_software_versions_name_what_is_installed_and_fit_the_schema(tmp_path):
 
 
 def test_the_table_has_a_line_per_strategy_and_stars_the_best():
-    gift = make("gift", accuracy=[[50, 40], [80, 30], [60, 90]])
+    kept = {"extra_parameters": 1_250_000, "stored_pictures": 40, "stored_bytes": 1000}
+    gift = make("gift", accuracy=[[50, 40], [80, 30], [60, 90]], footprint=kept)
     finetune = make("finetune", accuracy=[[50, 40], [95, 20], [40, 99]], seconds=7, peak_memory_bytes=2**30)
     table = format_table([gift, finetune])
-    assert " ".join(table.split()[:9]) == "Strategy Transfer Average Last Forgetting seconds peak memory (GiB)"
+    assert " ".join(table.split()[:13]) == (
+        "Strategy Transfer Average Last Forgetting seconds peak memory (GiB) extra params (M) kept"
+    )
     lines = [line.split() for line in table.splitlines()]
-    assert lines[2] == ["gift", "30.0*", "65.0*", "75.0*", "-20.0*", "12.5", "1.50"]
-    assert lines[3] == ["finetune", "20.0", "63.5", "69.5", "-55.0", "7.0", "1.00"]
+    assert lines[2] == ["gift", "30.0*", "65.0*", "75.0*", "-20.0*", "12.5", "1.50", "1.25", "40"]
+    assert lines[3] == ["finetune", "20.0", "63.5", "69.5", "-55.0", "7.0", "1.00", "-", "-"]
 
 
 def test_seeds_become_mean_and_sample_deviation_and_the_best_mean_is_starred():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .accuracy_matrix import AccuracyMatrix
     from .class_incremental import ClassIncrementalAccuracy
+    from .footprints import footprint
     from .memory import measure
     from .metrics import average, continual_metrics, forgetting, last, transfer
     from .pooled import class_incremental_metrics, pooled_accuracies
@@ -26,6 +27,7 @@ __all__ = [
     "continual_metrics",
     "draw_summary",
     "find_results",
+    "footprint",
     "forgetting",
     "format_accuracy",
     "format_table",
@@ -42,6 +44,7 @@ __all__ = [
 _MODULES = {
     "accuracy_matrix": ("AccuracyMatrix",),
     "class_incremental": ("ClassIncrementalAccuracy",),
+    "footprints": ("footprint",),
     "memory": ("measure",),
     "metrics": ("average", "continual_metrics", "forgetting", "last", "transfer"),
     "pooled": ("class_incremental_metrics", "pooled_accuracies"),

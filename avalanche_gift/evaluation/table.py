@@ -9,8 +9,8 @@ from typing import Any
 __all__ = ["format_accuracy", "format_table"]
 
 _METRICS = ("transfer", "average", "last", "forgetting")
-_HEADER = ("Strategy", "Transfer", "Average", "Last", "Forgetting", "seconds", "peak memory (GiB)")
-_LEGEND = "* best of its column. Percent, higher is better; negative Forgetting means forgetting."
+_HEADER = ("Strategy", "Transfer", "Average", "Last", "Forgetting", "seconds", "peak memory (GiB)", "extra params (M)", "kept")
+_LEGEND = "* best of its column. Percent, higher is better; negative Forgetting means forgetting. Kept: old pictures."
 
 
 def format_table(results: Sequence[Mapping[str, Any]]) -> str:
@@ -24,6 +24,7 @@ def format_table(results: Sequence[Mapping[str, Any]]) -> str:
     columns = [_metric_column(name, groups) for name in _METRICS]
     columns.append([_mean_std([run["seconds"] for run in runs], 1) for runs in groups.values()])
     columns.append([_mean_std([run["peak_memory_bytes"] / 2**30 for run in runs], 2) for runs in groups.values()])
+    columns += [_footprint_column(part, scale, groups) for part, scale in (("extra_parameters", 1e6), ("stored_pictures", 1))]
     lines = _align([_HEADER, *zip(groups, *columns, strict=True)])
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], "", _LEGEND])
 
@@ -57,6 +58,12 @@ def _metric_column(name: str, groups: Mapping[str, Sequence[Mapping[str, Any]]])
         return ["- "] * len(values)
     means = [round(fmean(row), 1) for row in values]
     return [_mean_std(row, 1) + ("*" if mean == max(means) else " ") for row, mean in zip(values, means, strict=True)]
+
+
+def _footprint_column(part: str, scale: float, groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """The most of any seed; results written before there were footprints have none."""
+    found = [[run["footprint"][part] / scale for run in runs if "footprint" in run] for runs in groups.values()]
+    return [f"{max(values):.{0 if scale == 1 else 2}f}" if values else "-" for values in found]
 
 
 def _mean_std(values: Sequence[float], digits: int) -> str:

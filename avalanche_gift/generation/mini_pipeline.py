@@ -11,6 +11,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,8 @@ class MiniDenoiser(ModelMixin, ConfigMixin):
         widths: Sequence[int] = (64, 96),
         canvas_channels: int = 16,
         region_count: int = 8,
-        fine_channels: int = 16,
+        fine_channels: int = 24,
+        fine_layers: int = 3,
     ):
         super().__init__()
         folded, small = 3 * FOLD**2, SIDE // FOLD
@@ -65,11 +67,11 @@ class MiniDenoiser(ModelMixin, ConfigMixin):
             class_embed_type="projection",
             projection_class_embeddings_input_dim=text_dim + 3 * region_count,
         )
-        self.fine = nn.Sequential(
-            nn.Conv2d(9, fine_channels, 3, padding=1), nn.SiLU(), nn.Conv2d(fine_channels, 3, 3, padding=1)
-        )
-        nn.init.zeros_(self.fine[2].weight)
-        nn.init.zeros_(self.fine[2].bias)
+        widths_of_fine = [9, *[fine_channels] * (fine_layers - 1), 3]
+        layers = [nn.Conv2d(*pair, 3, padding=1) for pair in pairwise(widths_of_fine)]
+        nn.init.zeros_(layers[-1].weight)
+        nn.init.zeros_(layers[-1].bias)
+        self.fine = nn.Sequential(layers[0], *[module for layer in layers[1:] for module in (nn.SiLU(), layer)])
 
     def forward(self, noisy: Tensor, t: Tensor, text: Tensor) -> Tensor:
         text = (F.normalize(text, dim=-1) - self.text_mean) / self.text_std
