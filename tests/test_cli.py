@@ -96,6 +96,32 @@ def test_seeds_are_repeated_and_reported_together(folders, tmp_path, capsys):
     assert {path.parent.name for path in tmp_path.rglob("results.json")} == {"seed-0", "seed-1"}
 
 
+def test_a_strategy_that_fails_is_named_at_the_end_and_does_not_stop_the_others(folders, tmp_path, capsys):
+    line = arguments(folders, tmp_path, "--set", "l2.nonsense=1", strategies=("finetune", "l2", "zero-shot"))
+    assert main(line) == 1
+    printed = capsys.readouterr()
+    assert [row.split()[0] for row in printed.out[printed.out.index("Strategy ") :].splitlines()[2:4]] == [
+        "finetune",
+        "zero-shot",
+    ]
+    assert printed.err.splitlines()[-1].startswith("avalanche-gift: l2, seed 0 failed:")
+    assert "nonsense" in printed.err.splitlines()[-1]
+    assert not (tmp_path / "l2" / "seed-0" / "results.json").exists()
+
+
+def test_arguments_of_a_strategy_are_set_by_name_and_stand_in_its_results(folders, tmp_path):
+    given = ("--set", "finetune.label_smoothing=0.1", "finetune.reference_schedule=true")
+    assert main(arguments(folders, tmp_path, *given, strategies=("finetune",))) == 0
+    config = read_results(tmp_path / "finetune" / "seed-0" / "results.json")["config"]
+    assert config["options"] == {"label_smoothing": 0.1, "reference_schedule": True}
+
+
+@pytest.mark.parametrize("text", ["finetune=1", "finetune.lr", "finetune.=1", "l2.l2_weight=1"])
+def test_a_setting_that_says_not_whose_or_what_is_refused(folders, tmp_path, capsys, text):
+    assert main(arguments(folders, tmp_path, "--set", text, strategies=("finetune",))) == 2
+    assert "--set" in capsys.readouterr().err
+
+
 def test_the_order_of_tasks_can_be_given(folders, tmp_path):
     assert main(arguments(folders, tmp_path, "--tasks", "warm", "cold", strategies=["zero-shot"])) == 0
     assert read_results(tmp_path / "zero-shot" / "seed-0" / "results.json")["experiences"] == ["warm", "cold"]

@@ -23,6 +23,14 @@ SMALL: dict[str, dict[str, Any]] = {
     "digits": {"iterations": 100, "batch_size": 32, "images": 200, "l2_weight": 0.1, "awc_weight": 0.1, "lr": 1e-3},
 }
 
+OPTIONS: dict[str, dict[str, dict[str, Any]]] = {"mini": {}}
+"""By benchmark and strategy: keyword arguments of the strategy that a small world needs other than its own defaults."""
+
+
+def strategy_options(benchmark: str, strategy: str, given: dict[str, Any]) -> dict[str, Any]:
+    """What goes into `RunConfig.options`: the benchmark's own values, overridden by those given."""
+    return {**OPTIONS.get(benchmark, {}).get(strategy, {}), **given}
+
 
 def hyperparameters(benchmark: str, given: dict[str, Any]) -> dict[str, Any]:
     """The paper's, overridden by the benchmark's own, overridden by those given (None: not given)."""

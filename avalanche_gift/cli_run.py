@@ -1,0 +1,195 @@
+"""`avalanche-gift run`: strategies on a stream, over seeds, to one table."""
+
+import argparse
+import json
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from avalanche_gift.config import RunConfig
+
+ERRORS = (ValueError, TypeError, OSError, ArithmeticError, RuntimeError)
+"""What may end one run and leave the others alone."""
+
+
+def add_command(commands: Any) -> None:
+    command = commands.add_parser("run", help="train and evaluate strategies on a stream, print one table")
+    command.set_defaults(call=run)
+    add = command.add_argument
+    add(
+        "--benchmark",
+        default="mini",
+        help="mini (embedded, default), digits (scikit-learn's), folders, mtil, or in steps of new classes cifar100 "
+        "(cifar100-20, -50) and tinyimagenet (tinyimagenet-10, -20)",
+    )
+    add(
+        "--data",
+        metavar="DIR",
+        help="of the data sets (see `avalanche-gift datasets`), or TASK/{train,test}/CLASS/* for folders",
+    )
+    add("--tasks", nargs="+", metavar="TASK", help="which tasks, in which order, or how many of the first (default: all)")
+    add("--shots", type=int, metavar="N", help="train pictures a class, at random (default: all)")
+    add("--max-pictures", type=int, metavar="N", help="at most so many a split of a task, for quick runs")
+    add("--order", choices=["I", "II"], help="of mtil (default I)")
+    add("--class-incremental", action="store_true", help="classify among all classes seen, not among those of the task")
+    add("--model", help="NAME[:TAG] of open_clip, a folder with its config and safetensors, clip-tiny or mini")
+    add(
+        "--strategies",
+        "--strategy",
+        nargs="+",
+        default=["zero-shot", "finetune", "l2", "gift"],
+        metavar="NAME",
+        help="or all (default: zero-shot finetune l2 gift)",
+    )
+    add("--seeds", nargs="+", type=int, default=[0], metavar="N")
+    add("--source", metavar="DIR", help="pictures for gift: class folders, a folder with prompts, or a diffusers pipeline")
+    add("--eval-batch-size", type=int, default=256, metavar="N")
+    add("--cache-dir", metavar="DIR", help="keep resized test pictures there, so that each is decoded once")
+    add("--workers", type=int, default=0, metavar="N", help="processes that read pictures (default 0)")
+    add("--device", default="cpu")
+    add("--out", required=True, metavar="DIR", help="finished runs in it are not run again")
+    add("--debug", action="store_true", help="show the traceback of an error")
+    _add_hyperparameters(command.add_argument_group("hyperparameters", "Defaults: the paper's, or those of a small benchmark."))
+
+
+def _add_hyperparameters(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--iterations", type=int, metavar="N", help="an experience (paper: 1000)")
+    add("--batch-size", type=int, metavar="N", help="of the task, and of synthetic pairs (paper: 64)")
+    add("--lr", type=float, help="base learning rate (paper: by data set)")
+    add("--images", type=int, metavar="N", help="synthetic pictures an experience (paper: 1000)")
+    add("--l2-weight", type=float, metavar="W", help="of the strategy l2 (paper: 1)")
+    add("--awc-weight", type=float, metavar="W", help="adaptive weight consolidation of gift (paper: 1)")
+    add("--alpha", type=float, help="distillation (paper: 1)")
+    add("--beta", type=float, help="alignment (paper: 0.25)")
+    add("--distillation", help="contrastive (paper), feature, image-only, text-only or reverse-kl")
+    add("--teacher", help="previous (paper), initial or wise:R")
+    add("--set", nargs="+", action="extend", default=[], metavar="STRATEGY.OPTION=VALUE", help="an argument of its class")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    print("Loading Avalanche and PyTorch ...", file=sys.stderr)
+    # Avalanche's dependencies warn of what nobody here uses (quadratic solvers, deprecated calls of its own plugins).
+    for category in (UserWarning, DeprecationWarning, FutureWarning):
+        warnings.filterwarnings("ignore", category=category)
+    warnings.filterwarnings("default", module="avalanche_gift")
+    from avalanche_gift.benchmarks.defaults import departures
+
+    configs = _configs(arguments)
+    if different := departures(_settings(arguments)):
+        print(f"Settings other than the paper's: {different}.")
+    out = Path(arguments.out)
+    results, failures = _run_all(configs, out, arguments.debug)
+    _show(results, configs, out)
+    for name, error in failures:
+        print(f"avalanche-gift: {name} failed: {error}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def _run_all(
+    configs: Sequence["RunConfig"], out: Path, debug: bool
+) -> tuple[list[dict[str, Any]], list[tuple[str, Exception]]]:
+    """The results there are, and what went wrong with the others; the first error itself where there are no results."""
+    from avalanche_gift.run import run as run_one
+
+    results, failures = [], []
+    for config in configs:
+        try:
+            results.append(run_one(config, out / config.strategy / f"seed-{config.seed}"))
+        except ERRORS as error:
+            if debug:
+                raise
+            failures.append((f"{config.strategy}, seed {config.seed}", error))
+            if len(configs) > 1:
+                print(f"{failures[-1][0]}: failed; see the end", file=sys.stderr)
+    if not results:
+        raise failures[0][1]
+    return results, failures
+
+
+def _show(results: list[dict[str, Any]], configs: Sequence["RunConfig"], out: Path) -> None:
+    from avalanche_gift.by_name import sample_pictures
+    from avalanche_gift.evaluation import draw_summary, format_table, in_words
+
+    print(f"\n{format_table(results)}\n")
+    if words := in_words(results):
+        print(words + "\n")
+    shown = next((sample_pictures(config) for config in configs if config.strategy == "gift"), [])
+    draw_summary(results, out / "summary.png", shown)
+    print(f"Curves and synthetic pictures: {out / 'summary.png'}")
+    print(f"Accuracy matrices: avalanche-gift report --matrix {out}\nTraining curves: tensorboard --logdir {out}")
+
+
+def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
+    from avalanche_gift.benchmarks.defaults import PAPER, hyperparameters
+
+    return hyperparameters(arguments.benchmark, {name: getattr(arguments, name) for name in PAPER})
+
+
+def _configs(arguments: argparse.Namespace) -> list["RunConfig"]:
+    """A configuration for each seed and strategy."""
+    from avalanche_gift.names import check_name
+    from avalanche_gift.training import STRATEGIES
+
+    names = list(STRATEGIES) if arguments.strategies == ["all"] else arguments.strategies
+    for name in names:
+        check_name("strategy", name, STRATEGIES)
+    options = _options(arguments.set)
+    for name in options:
+        check_name("strategy of --set", name, names)
+    settings = _settings(arguments)
+    return [_config(arguments, settings, name, seed, options.get(name, {})) for seed in arguments.seeds for name in names]
+
+
+def _options(given: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """["ewc.weight=3", ...] -> {"ewc": {"weight": 3}}; a value that is no JSON is a string."""
+    options: dict[str, dict[str, Any]] = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        strategy, dot, option = name.partition(".")
+        if not (dot and option and value):
+            raise ValueError(f"expected --set STRATEGY.OPTION=VALUE, got {text!r}")
+        try:
+            options.setdefault(strategy, {})[option] = json.loads(value)
+        except ValueError:
+            options.setdefault(strategy, {})[option] = value
+    return options
+
+
+def _config(
+    arguments: argparse.Namespace, settings: dict[str, Any], strategy: str, seed: int, given: dict[str, Any]
+) -> "RunConfig":
+    from avalanche_gift.benchmarks.defaults import strategy_options
+    from avalanche_gift.by_name import is_class_incremental
+    from avalanche_gift.config import RunConfig
+
+    return RunConfig(
+        strategy=strategy,
+        seed=seed,
+        benchmark=arguments.benchmark,
+        model=arguments.model or ("mini" if arguments.benchmark == "mini" else "clip-tiny"),
+        data=arguments.data,
+        source=arguments.source,
+        tasks=tuple(arguments.tasks) if arguments.tasks else None,
+        class_incremental=arguments.class_incremental or is_class_incremental(arguments.benchmark),
+        order=arguments.order,
+        shots=arguments.shots,
+        max_pictures=arguments.max_pictures,
+        cache_dir=arguments.cache_dir,
+        train_iterations=settings["iterations"],
+        train_mb_size=settings["batch_size"],
+        eval_mb_size=arguments.eval_batch_size,
+        lr=settings["lr"],
+        l2_weight=settings["l2_weight"],
+        synthetic={
+            "synthetic_images": settings["images"],
+            "synthetic_mb_size": settings["batch_size"],
+            **{name: settings[name] for name in ("alpha", "beta", "awc_weight", "distillation", "teacher")},
+        },
+        options=strategy_options(arguments.benchmark, strategy, given),
+        num_workers=arguments.workers,
+        device=arguments.device,
+    )
