@@ -44,8 +44,8 @@ class MiniDenoiser(ModelMixin, ConfigMixin):
         widths: Sequence[int] = (64, 96),
         canvas_channels: int = 16,
         region_count: int = 8,
-        fine_channels: int = 24,
-        fine_layers: int = 3,
+        fine_channels: int = 16,
+        fine_layers: int = 2,
     ):
         super().__init__()
         folded, small = 3 * FOLD**2, SIDE // FOLD

@@ -27,7 +27,7 @@ def new_pipeline(model: CLIPClassifier, work: Path, seed: int) -> MiniPipeline:
     tower = text_tower(model.clip, start_id=tokenizer.bos_token_id).requires_grad_(False)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        denoiser = MiniDenoiser()
+        denoiser = MiniDenoiser(fine_channels=24, fine_layers=3)
     pipeline = MiniPipeline(denoiser, new_scheduler(), tower, tokenizer)
     texts = encoded(pipeline, all_prompts())
     denoiser.text_mean.copy_(texts.mean(dim=0))

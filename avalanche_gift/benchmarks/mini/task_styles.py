@@ -65,13 +65,13 @@ def _shaken(path: Sequence[tuple[int, int]], closed: bool, spread: float, random
 
 def chalk_shape(name: str, random: np.random.Generator) -> np.ndarray:
     """A shape's outline drawn twice in chalk on a dark green board."""
-    spread = random.uniform(1.3, 2.3)
+    spread = random.uniform(1.6, 2.8)
 
     def pen(draw: ImageDraw.ImageDraw, path: Sequence[tuple[int, int]], value: int, closed: bool) -> None:
         for _ in range(2):
             draw.line(_shaken(path, closed, spread, random), fill=value, width=3, joint="curve")
 
-    matrix = affine(random, turn=30, scale=(0.62, 0.95), aspect=0.2, shear=0.15, shift=0.1)
+    matrix = affine(random, turn=38, scale=(0.55, 0.95), aspect=0.22, shear=0.2, shift=0.1)
     canvas = draw_outlined(SHAPES[name], matrix, pen)
     chalk = random.uniform(185, 240) + random.normal(0, 10, size=3)
     board = np.array([38, 68, 52]) + random.normal(0, 9, size=3)
@@ -82,25 +82,25 @@ def chalk_shape(name: str, random: np.random.Generator) -> np.ndarray:
 def sepia_texture(name: str, random: np.random.Generator) -> np.ndarray:
     """A warped texture in two tones of sepia under uneven light."""
     base = np.array([150, 125, 95]) + random.normal(0, 8, size=3)
-    contrast = np.array([1, 0.9, 0.7]) * random.uniform(28, 48)
-    warp = np.stack([smooth(random, 5, SIZE), smooth(random, 5, SIZE)]) * random.uniform(0.03, 0.09)
+    contrast = np.array([1, 0.9, 0.7]) * random.uniform(16, 36)
+    warp = np.stack([smooth(random, 5, SIZE), smooth(random, 5, SIZE)]) * random.uniform(0.05, 0.12)
     quarter = math.pi / 2 * int(random.integers(2))
     turn = random.uniform(-0.45, 0.45) + (0 if name == "bricks" else quarter)
     phase = tuple(random.uniform(0, 1, size=2).tolist())
     pattern = share_of(Image.fromarray(texture(name, *coordinates(random.uniform(3.2, 5), turn, phase, warp), random)))
     picture = mixed(base - contrast, base + contrast, pattern)
     light = smooth(random, 4, SIDE)[:, :, None] * random.uniform(20, 60)
-    return picture + light + random.normal(0, random.uniform(4, 12), size=(SIDE, SIDE, 1))
+    return picture + light + random.normal(0, random.uniform(6, 16), size=(SIDE, SIDE, 1))
 
 
 def muted_land(name: str, random: np.random.Generator) -> np.ndarray:
     """Land from far above: muted, speckled, hazy."""
-    gains = 1 + random.normal(0, 0.12, size=(len(COVERS), 3))
+    gains = 1 + random.normal(0, 0.2, size=(len(COVERS), 3))
     picture = mapped(land(name, random), (np.array([MUTED[cover] for cover in COVERS]) * gains).tolist())
     picture = (
-        picture + random.normal(0, 14, size=(SIDE, SIDE, 3)) + smooth(random, 5, SIDE)[:, :, None] * random.uniform(10, 35)
+        picture + random.normal(0, 24, size=(SIDE, SIDE, 3)) + smooth(random, 5, SIDE)[:, :, None] * random.uniform(10, 35)
     )
-    hazy = picture + (np.array([175, 180, 185]) - picture) * random.uniform(0, 0.3)
+    hazy = picture + (np.array([175, 180, 185]) - picture) * random.uniform(0.3, 0.65)
     return hazy * (1 + random.normal(0, 0.07, size=3))
 
 
@@ -130,12 +130,12 @@ def hollow_letter(name: str, random: np.random.Generator) -> np.ndarray:
 
 def blueprint_icon(name: str, random: np.random.Generator) -> np.ndarray:
     """An object's outlines, pale on blue squared paper."""
-    spread, width = random.uniform(0.4, 1.2), int(random.integers(3, 5))
+    spread, width = random.uniform(0.8, 1.8), int(random.integers(3, 5))
 
     def pen(draw: ImageDraw.ImageDraw, path: Sequence[tuple[int, int]], value: int, closed: bool) -> None:
         draw.line(_shaken(path, closed, spread, random), fill=value, width=width, joint="curve")
 
-    matrix = affine(random, turn=25, scale=(0.6, 0.95), aspect=0.2, shear=0.2, shift=0.1)
+    matrix = affine(random, turn=35, scale=(0.55, 0.95), aspect=0.25, shear=0.25, shift=0.1)
     canvas = draw_outlined(OBJECTS[name], matrix, pen)
     paper = np.array([40, 75, 160]) + random.normal(0, 16, size=3)
     squares = np.zeros((SIDE, SIDE))
