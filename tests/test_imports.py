@@ -11,7 +11,7 @@ import avalanche_gift
 
 ROOT = Path(avalanche_gift.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-BASE = {"losses", "consolidation", "prompts", "schedule", "names", "files"}
+BASE = {"losses", "consolidation", "prompts", "schedule", "names", "files", "interruption", "lock"}
 ROOMS = ("models", "generation", "benchmarks", "evaluation")
 
 
@@ -73,6 +73,11 @@ def test_rooms_build_on_the_pure_modules_and_on_themselves(path):
 @pytest.mark.parametrize("path", [path for path in FILES if name(path).startswith("training/")], ids=name)
 def test_training_imports_neither_runs_nor_the_command_line(path):
     assert ours(path) <= BASE | {*ROOMS, "training"}
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if name(path).startswith("report/")], ids=name)
+def test_the_report_builds_on_evaluation_and_the_pure_modules(path):
+    assert ours(path) <= BASE | {"evaluation", "report"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from .class_incremental import ClassIncrementalAccuracy
     from .footprints import footprint
     from .memory import measure
-    from .metrics import average, continual_metrics, forgetting, last, transfer
+    from .metrics import at_once_metrics, average, continual_metrics, forgetting, last, transfer
     from .pooled import class_incremental_metrics, pooled_accuracies
-    from .results import ResultsError, find_results, read_results, software_versions, write_results
+    from .results import ResultsError, find_results, find_runs, read_results, software_versions, write_results
     from .summary import draw_summary, in_words
     from .table import format_accuracy, format_table
 
@@ -22,11 +22,13 @@ __all__ = [
     "AccuracyMatrix",
     "ClassIncrementalAccuracy",
     "ResultsError",
+    "at_once_metrics",
     "average",
     "class_incremental_metrics",
     "continual_metrics",
     "draw_summary",
     "find_results",
+    "find_runs",
     "footprint",
     "forgetting",
     "format_accuracy",
@@ -46,9 +48,9 @@ _MODULES = {
     "class_incremental": ("ClassIncrementalAccuracy",),
     "footprints": ("footprint",),
     "memory": ("measure",),
-    "metrics": ("average", "continual_metrics", "forgetting", "last", "transfer"),
+    "metrics": ("at_once_metrics", "average", "continual_metrics", "forgetting", "last", "transfer"),
     "pooled": ("class_incremental_metrics", "pooled_accuracies"),
-    "results": ("ResultsError", "find_results", "read_results", "software_versions", "write_results"),
+    "results": ("ResultsError", "find_results", "find_runs", "read_results", "software_versions", "write_results"),
     "summary": ("draw_summary", "in_words"),
     "table": ("format_accuracy", "format_table"),
 }

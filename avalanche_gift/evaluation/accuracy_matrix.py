@@ -95,7 +95,7 @@ class AccuracyMatrix(PluginMetric[dict[str, float]]):
 
     def after_training_exp(self, strategy: Any) -> None:
         # Not clock.train_exp_counter: after a resume it need not have been restored yet, and it lags in this hook.
-        self._trained += 1
+        self._trained += getattr(strategy, "experiences_at_once", 1)
 
     def before_eval(self, strategy: Any) -> None:
         self._updated = False

@@ -67,7 +67,7 @@ class ClassIncrementalAccuracy(PluginMetric[dict[str, float]]):
         self._in_train = False
 
     def after_training_exp(self, strategy: Any) -> None:
-        self._trained += 1
+        self._trained += getattr(strategy, "experiences_at_once", 1)
 
     def before_eval(self, strategy: Any) -> None:
         self._counts, self._widths = {}, {}

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from numbers import Real
 from statistics import fmean
 
-__all__ = ["average", "continual_metrics", "forgetting", "last", "transfer"]
+__all__ = ["at_once_metrics", "average", "continual_metrics", "forgetting", "last", "transfer"]
 
 Rows = Sequence[Sequence[float]]
 
@@ -58,6 +58,17 @@ def continual_metrics(rows: Rows) -> dict[str, float | None]:
     {'transfer': 50.0, 'average': 70.0, 'last': 75.0, 'forgetting': -20.0}
     """
     return {"transfer": transfer(rows), "average": average(rows), "last": last(rows), "forgetting": forgetting(rows)}
+
+
+def at_once_metrics(rows: Rows) -> dict[str, float | None]:
+    """The same for a model that was trained on all experiences at once, so that nothing lay ahead or could be forgotten.
+
+    Every row is the one measurement after that training. Raises ValueError where they differ.
+    """
+    _check(rows)
+    if any(list(row) != list(rows[0]) for row in rows):
+        raise ValueError("expected one and the same row after a training of all experiences at once, got several")
+    return {"transfer": None, "average": last(rows), "last": last(rows), "forgetting": None}
 
 
 def _check(rows: Rows) -> None:

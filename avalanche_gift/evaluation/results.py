@@ -17,9 +17,9 @@ import jsonschema
 
 from avalanche_gift.files import write_aside
 
-from .metrics import continual_metrics
+from .metrics import at_once_metrics, continual_metrics
 
-__all__ = ["ResultsError", "find_results", "read_results", "software_versions", "write_results"]
+__all__ = ["ResultsError", "find_results", "find_runs", "read_results", "software_versions", "write_results"]
 
 _PACKAGES = ("torch", "torchvision", "avalanche-lib", "open_clip_torch", "diffusers", "avalanche-gift")
 _TOLERANCE = 1e-6
@@ -65,10 +65,15 @@ def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 def find_results(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """Every `results.json` in `folder` and below, in the order of their paths; raises ResultsError for a bad one."""
+    return [results for _, results in find_runs(folder)]
+
+
+def find_runs(folder: str | os.PathLike[str]) -> list[tuple[Path, dict[str, Any]]]:
+    """As `find_results`, each with the folder it lies in."""
     folder = Path(folder)
     if not folder.is_dir():
         raise ResultsError(f"{folder}: expected a folder with results.json files, got no folder")
-    return [read_results(path) for path in sorted(folder.rglob("results.json"))]
+    return [(path.parent, read_results(path)) for path in sorted(folder.rglob("results.json"))]
 
 
 def software_versions() -> dict[str, str]:
@@ -99,7 +104,11 @@ def _check(path: Path, results: Any) -> None:
     shape, lengths = (len(names) + 1, len(names)), [len(row) for row in accuracy]
     if lengths != [shape[1]] * shape[0]:
         raise ResultsError(f"{path}: expected {shape[0]} x {shape[1]} values in $.accuracy, got rows of lengths {lengths}")
-    for name, expected in continual_metrics(accuracy[1:]).items():
+    try:
+        computed = (at_once_metrics if results.get("trained_at_once") else continual_metrics)(accuracy[1:])
+    except ValueError as error:
+        raise ResultsError(f"{path}: {error}") from error
+    for name, expected in computed.items():
         value = results["metrics"][name]
         if (value is None) != (expected is None) or abs((value or 0) - (expected or 0)) > _TOLERANCE:
             raise ResultsError(f"{path}: expected {expected} at $.metrics.{name}, as $.accuracy gives, got {value}")

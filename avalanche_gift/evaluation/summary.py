@@ -35,7 +35,10 @@ def draw_summary(results: Sequence[Mapping[str, Any]], path: Path, pictures: Seq
         }
         tasks = range(len(runs[0]["experiences"]) + 1)
         learned.plot(tasks[1:], [_mean(runs, row, slice(0, row)) for row in tasks[1:]], label=strategy, **style)
-        to_come.plot(tasks[:-1], [_mean(runs, row, slice(row, None)) for row in tasks[:-1]], label=strategy, **style)
+        if runs[0].get("trained_at_once"):  # after which nothing is to come; the empty line keeps its place in the legend
+            to_come.plot([], [], label=strategy, **style)
+        else:
+            to_come.plot(tasks[:-1], [_mean(runs, row, slice(row, None)) for row in tasks[:-1]], label=strategy, **style)
     learned.set(title="Tasks learned so far", xlabel="tasks learned", ylabel="mean accuracy (%)")
     to_come.set(title="Tasks still to come (zero-shot)", xlabel="tasks learned")
     for axes in (learned, to_come):

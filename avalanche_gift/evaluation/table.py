@@ -54,10 +54,10 @@ def _by_strategy(results: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping
 
 def _metric_column(name: str, groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
     values = [[run["metrics"][name] for run in runs] for runs in groups.values()]
-    if values[0][0] is None:  # one stream for all, so undefined for all
-        return ["- "] * len(values)
-    means = [round(fmean(row), 1) for row in values]
-    return [_mean_std(row, 1) + ("*" if mean == max(means) else " ") for row, mean in zip(values, means, strict=True)]
+    means = [None if row[0] is None else round(fmean(row), 1) for row in values]  # undefined for all seeds alike
+    best = max((mean for mean in means if mean is not None), default=None)
+    marks = ["*" if mean == best else " " for mean in means]
+    return ["- " if mean is None else _mean_std(row, 1) + mark for row, mean, mark in zip(values, means, marks, strict=True)]
 
 
 def _footprint_column(part: str, scale: float, groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:

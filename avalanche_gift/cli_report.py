@@ -1,0 +1,70 @@
+"""`avalanche-gift report`: the tables of finished runs again, and a page to look at them."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from avalanche_gift.report import Sheet
+
+
+def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Adds it to the command line's list."""
+    command = commands.add_parser("report", help="print the table of finished runs again, or make a page of them")
+    command.set_defaults(call=report)
+    command.add_argument("folders", nargs="+", metavar="DIR")
+    command.add_argument("--matrix", action="store_true", help="also the accuracy matrix of every run")
+    command.add_argument("--html", metavar="FILE", help="also write one page with tables, charts and pictures")
+    command.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def report(arguments: argparse.Namespace) -> int:
+    from avalanche_gift.evaluation import find_runs, format_accuracy, format_table
+
+    found = [run for folder in arguments.folders for run in find_runs(folder)]
+    if not found:
+        raise ValueError(f"expected results.json of finished runs below {arguments.folders}, got none")
+    results = [result for _, result in found]
+    if arguments.matrix:
+        for result in results:
+            print(f"{result['strategy']}, seed {result['seed']}\n{format_accuracy(result)}\n")
+    comparable: dict[str, list[dict[str, Any]]] = {}
+    for result in results:
+        config = {key: value for key, value in result["config"].items() if key not in ("strategy", "seed")}
+        comparable.setdefault(json.dumps([result["experiences"], config], sort_keys=True), []).append(result)
+    for group in comparable.values():
+        print(f"{group[0]['benchmark']}: {' '.join(group[0]['experiences'])}\n{format_table(group)}\n")
+    if arguments.html:
+        from avalanche_gift.report import write_page
+
+        write_page(Path(arguments.html), found, find_sheets([Path(folder) for folder in arguments.folders]))
+        print(f"Page: {arguments.html}")
+    return 0
+
+
+def find_sheets(folders: Sequence[Path]) -> "list[Sheet]":
+    """A sheet a task of the stores in the folders and below. Says on stderr what can't be read, and goes on without it."""
+    from avalanche_gift.generation.store import META, StoreError, TaskFolder
+    from avalanche_gift.report import Sheet
+    from avalanche_gift.report.pictures import PICTURES, TASKS
+
+    found = [(meta.parent, folder) for folder in folders for meta in sorted(folder.rglob(f"task-*/{META}"))]
+    sheets: list[Sheet] = []
+    for place, above in found:
+        task, store = TaskFolder(place), place.parent.relative_to(above).as_posix()
+        try:
+            name = str((task.meta() or {}).get("task", place.name))
+            kept = task.kept()
+            few = min(PICTURES, len(kept)) if len(sheets) < TASKS else 0  # none is shown of those beyond
+            chosen = [kept[k * len(kept) // few] for k in range(few)]
+            # Records have no similarity yet; a page shows it where they do.
+            pictures = [(task.picture(record), record.prompt, getattr(record, "similarity", None)) for record in chosen]
+        except StoreError as error:
+            print(f"avalanche-gift: {error}", file=sys.stderr)
+            continue
+        if kept:
+            sheets.append(Sheet(name if store == "." else f"{name} ({store})", pictures, len(kept)))
+    return sheets

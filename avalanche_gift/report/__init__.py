@@ -1,0 +1,6 @@
+"""One self-contained HTML page of finished runs, for `avalanche-gift report --html FILE`."""
+
+from .page import write_page
+from .pictures import Sheet
+
+__all__ = ["Sheet", "write_page"]
