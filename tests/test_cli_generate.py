@@ -1,20 +1,20 @@
 """`avalanche-gift generate` as a user calls it, with the embedded pipeline's code and random weights."""
 
 import json
-import os
-import subprocess
-import sys
+import shutil
+import signal
 import warnings
 
 import numpy as np
 import pytest
 import torch
+from kill_generation import compare, sums
 from pictures_made import contents
 from PIL import Image
 
-from avalanche_gift.benchmarks.mini.concepts import TASKS, VOCABULARY
+from avalanche_gift.benchmarks.mini.concepts import VOCABULARY
 from avalanche_gift.cli import main
-from avalanche_gift.cli_generate import stream_prompts
+from avalanche_gift.evaluation import read_results
 from avalanche_gift.generation import DiffusersGenerator, SyntheticStore
 from avalanche_gift.models.mini import mini_config, write_tokenizer
 
@@ -50,7 +50,7 @@ def pair(tmp_path_factory):
 
 def command(pair, out, *more, images=9):
     options = ["--source", str(pair), "--steps", "1", "--images", str(images), "--tasks", "2", "--batch-size", "4"]
-    return ["generate", "--benchmark", "mini", *options, "--out", str(out), *map(str, more)]
+    return ["generate", "--benchmark", "mini", *options, *map(str, more), "--out", str(out)]
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +110,7 @@ def test_sheet_shows_pictures_of_each_task(pair, whole, tmp_path):
     pixels = np.asarray(Image.open(tmp_path / "sheet.png"))
     assert pixels.shape == (2 * 144, 804, 3)
     first = SyntheticStore(whole).task(1).picture(SyntheticStore(whole).task(1).kept()[0])
-    assert (pixels[144 + 24, 4] == np.asarray(first)[0, 0]).all()
+    assert (pixels[144 + 20, 4] == np.asarray(first)[0, 0]).all()
 
 
 def test_shards_one_after_the_other_give_the_store_of_one_process(pair, whole, tmp_path):
@@ -119,14 +119,11 @@ def test_shards_one_after_the_other_give_the_store_of_one_process(pair, whole, t
     assert contents(tmp_path / "out") == contents(whole)
 
 
-def test_three_processes_of_torchrun_give_the_store_of_one_process(pair, whole, tmp_path):
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3", "-m"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    line = [*launch, "avalanche_gift.cli", *command(pair, tmp_path / "out")]
-    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("(part ") == 3
-    assert contents(tmp_path / "out") == contents(whole)
+def test_three_processes_of_torchrun_killed_at_random_give_the_store_of_one_process(pair, whole, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    options = command(pair, "unused")[1:-2]
+    assert compare("torchrun", options, tmp_path, sums(whole), kills=1, pause=0)["same"]
+    assert contents(tmp_path / "torchrun") == contents(whole)
 
 
 def test_pictures_that_never_come_end_in_one_line_and_a_code(pair, tmp_path, capsys, monkeypatch):
@@ -138,6 +135,66 @@ def test_pictures_that_never_come_end_in_one_line_and_a_code(pair, tmp_path, cap
     assert "18 black ones left out" in capsys.readouterr().out
 
 
+def test_memory_that_runs_out_ends_in_one_line(pair, tmp_path, capsys, monkeypatch):
+    def fail(self, prompts, seeds):
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(DiffusersGenerator, "generate", fail)
+    assert main(command(pair, tmp_path / "out")) == 1
+    assert "out of memory; try a smaller --batch-size" in capsys.readouterr().err
+
+
+def test_ctrl_c_ends_in_one_line_and_the_code_of_its_signal(pair, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(DiffusersGenerator, "generate", lambda self, prompts, seeds: signal.raise_signal(signal.SIGINT))
+    assert main(command(pair, tmp_path / "out")) == 130
+    assert "stopped by SIGINT; the same command goes on from here" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--device", "cuda:99"], "no GPU" if not torch.cuda.is_available() else ""),
+        (["--device", "gpu"], "expected a --device such as cpu"),
+        (["--batch-size", 0], "batch"),
+        (["--attempts", 0], "--attempts of 1 or more"),
+        (["--images", 0], "at least 1 picture a task"),
+        (["--sheet", "sheet.gif"], "expected a file .png or .jpg"),
+        (["--drop-lowest", 1], "expected --drop-lowest from 0"),
+        (["--filter-model", "mini"], "with --drop-lowest SHARE only"),
+        (["--source", "perfect", "--steps", 3], "expected num_inference_steps with a diffusers pipeline only"),
+        (["--benchmark", "digits", "--drop-lowest", 0.1, "--steps", 3], "expected --filter-model NAME"),
+    ],
+)
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU to be asked for")
+def test_bad_options_are_named_before_anything_is_made(tmp_path, capsys, options, message):
+    assert main(["generate", "--out", str(tmp_path / "out"), *map(str, options)]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_share_least_alike_is_left_out_and_taken_back(pair, whole, tmp_path, capsys):
+    out = shutil.copytree(whole, tmp_path / "out")
+    assert main(command(pair, out, "--drop-lowest", 0.34)) == 0
+    assert "dropped 6 pictures that mini finds least like their prompts (shapes 3, textures 3)" in capsys.readouterr().out
+    task = SyntheticStore(out).task(0)
+    assert len(task.pairs(9)[0]) == 6
+    assert task.dropped()["model"] == "mini"
+    assert main(command(pair, out)) == 0
+    assert len(task.kept()) == 6, "a call without the option leaves things as they are"
+    assert main(command(pair, out, "--drop-lowest", 0)) == 0
+    assert len(task.kept()) == 9
+
+
+def test_a_run_on_a_store_is_the_run_that_makes_its_own_pictures(tmp_path):
+    stream = ["--benchmark", "mini", "--tasks", "shapes", "letters", "--images", "8"]
+    assert main(["generate", *stream, "--out", str(tmp_path / "store")]) == 0
+    run = ["run", *stream, "--strategies", "gift", "--iterations", "3"]
+    assert main([*run, "--source", str(tmp_path / "store"), "--out", str(tmp_path / "ahead")]) == 0
+    assert main([*run, "--out", str(tmp_path / "own")]) == 0
+    ahead, own = (read_results(tmp_path / name / "gift" / "seed-0" / "results.json") for name in ("ahead", "own"))
+    assert ahead["accuracy"] == own["accuracy"]
+
+
 def test_a_folder_of_pictures_takes_no_options_of_a_pipeline(tmp_path, capsys):
     (tmp_path / "cat").mkdir()
     Image.new("RGB", (4, 4), "red").save(tmp_path / "cat" / "a.png")
@@ -146,19 +203,6 @@ def test_a_folder_of_pictures_takes_no_options_of_a_pipeline(tmp_path, capsys):
     assert "with a diffusers pipeline only" in capsys.readouterr().err
     assert main(["generate", "--benchmark", "mtil", "--out", str(tmp_path / "out")]) == 2
     assert "expected --source NAME" in capsys.readouterr().err
-
-
-def test_prompts_of_a_stream_need_no_data():
-    assert [name for name, _ in stream_prompts("mini")[1]] == list(TASKS)
-    base, tasks = stream_prompts("mtil", order="II")
-    assert (len(base), tasks[0][0], len(tasks)) == (1000, "StanfordCars", 11)
-    base, tasks = stream_prompts("tinyimagenet-10")
-    assert (len(base), [len(prompts) for _, prompts in tasks]) == (100, [100, *[10] * 10])
-    assert [len(prompts) for _, prompts in stream_prompts("cifar100")[1]] == [10] * 10
-    assert [name for name, _ in stream_prompts("mini", tasks=["letters", "icons"])[1]] == ["letters", "icons"]
-    for wrong in ({"order": "I"}, {"tasks": ["lettres"]}, {"tasks": ["7"]}):
-        with pytest.raises(ValueError, match=r"expected|unknown"):
-            stream_prompts("mini", **wrong)
 
 
 # ---- options of DiffusersGenerator

@@ -223,6 +223,14 @@ def test_pictures_come_loaded_and_in_their_own_mode(tmp_path, name, mode):
     assert (picture.mode, shade(picture)) == (mode, 51)
 
 
+def test_another_folder_describes_itself_otherwise(classes):
+    before = FolderGenerator(classes).describe()
+    assert before == FolderGenerator(classes).describe()
+    assert (before["name"], before["pictures"]) == (classes.name, 5)
+    (classes / "cat" / "0.png").rename(classes / "cat" / "2.png")
+    assert FolderGenerator(classes).describe()["listing"] != before["listing"]
+
+
 def test_unknown_prompt_is_answered_with_the_nearest(classes):
     with pytest.raises(ValueError, match=r"'a photo of a bear\.'; the nearest of its 2 prompts is 'a photo of a polar"):
         FolderGenerator(classes).generate(["a photo of a cat.", "a photo of a bear."], [0, 0])

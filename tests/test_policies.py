@@ -1,5 +1,6 @@
 """When pictures are made: whichever policy a strategy is given, the pictures of a position are the same."""
 
+import numpy as np
 import pytest
 import torch
 from pictures_made import Noise, fill
@@ -7,7 +8,7 @@ from world import BASE_PROMPTS, COUNTS, equal_weights, made_stream, names_of, qu
 
 from avalanche_gift import GIFT
 from avalanche_gift.generation import Ahead, PerTask, RegenerateEvery, StoreError, SyntheticStore, picture_seed, plan_tasks
-from avalanche_gift.generation.filters import Filtered, clip_similarity, low_ranking, prompt_ranks
+from avalanche_gift.generation.filters import Filtered, clip_similarity, drop_lowest, low_ranking, lowest, prompt_ranks
 from avalanche_gift.prompts import training_prompts
 
 STREAM = [(f"task{task}", training_prompts(names_of(task), [template_of(task)])) for task in range(3)]
@@ -155,6 +156,33 @@ def test_filtered_draws_them_again_and_counts_them():
     filtered = Filtered(Numbers(), ["a", "b", "c", "d"], told, worst_rank=2)
     assert filtered.generate(["a", "b", "d"], [1, 2, 3]) == [0, 0, 3]
     assert filtered.dropped == 1
+
+
+def test_the_lowest_share_goes_by_rank_and_then_by_similarity():
+    similarities = torch.tensor([[0.9, 0.1], [0.3, 0.2], [0.2, 0.8], [0.5, 0.6]])
+    own = torch.tensor([0, 0, 0, 0])
+    assert [lowest(similarities, own, share) for share in (0, 0.25, 0.5, 0.75)] == [[], [2], [2, 3], [1, 2, 3]]
+    assert len(lowest(torch.zeros(100, 2), torch.zeros(100, dtype=torch.long), 0.29)) == 29
+    for share in (-0.1, 1):
+        with pytest.raises(ValueError, match="expected a share to drop"):
+            lowest(similarities, own, share)
+
+
+def test_dropping_the_lowest_passes_over_black_pictures(tmp_path):
+    store, task = SyntheticStore(tmp_path), planned()[0]
+    fill(store, Noise(black=task.seeds[2:3]), [task], seed=5, black="drop")
+    folder = store.task(0)
+
+    def similarity(pictures, prompts):
+        rows = [tuple(np.asarray(picture)[0, 0]) for picture in pictures]
+        return torch.tensor([[sum(map(int, row))] * len(prompts) for row in rows]).float()
+
+    dropped = drop_lowest(folder, task.pool, similarity, share=0.3, model="brightness")
+    brightness = {r.index: int(np.asarray(folder.picture(r))[0, 0].astype(int).sum()) for r in folder.records().values()}
+    del brightness[2]
+    assert dropped == sorted(sorted(brightness, key=lambda index: brightness[index])[:2])
+    assert folder.dropped() == {"share": 0.3, "pictures": 7, "model": "brightness", "indices": dropped}
+    assert len(folder.pairs(8)[0]) == 5
 
 
 @torch.no_grad()

@@ -7,9 +7,14 @@ import pytest
 import torch
 from avalanche.training.plugins import EvaluationPlugin
 from PIL import Image
+from test_generation import tiny_pipeline
+from test_streams import make_folders
 from torch.utils.data import Dataset
+from world import COUNTS, made_stream, tiny_model
 
-from avalanche_gift import GIFT, CLIPClassifier
+import avalanche_gift
+from avalanche_gift import GIFT, CLIPClassifier, benchmarks, generation
+from avalanche_gift.generation import DiffusersGenerator
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -71,6 +76,48 @@ def test_the_extensions_train_in_under_fifteen_lines_each():
     metrics = strategy.train(names["colour_stream"](Flat(), Flat(), model).train_stream)
     assert 0 < metrics["LossTerm/aligned_features/train_phase/train_stream"] < 0.2
     assert not torch.equal(before, model.clip.state_dict()["visual.proj"])
+
+
+def shortened(monkeypatch, **settings):
+    """Has the examples' GIFT train for a moment, and their CLIP be a tiny one."""
+    small = {"train_iterations": 2, "train_mb_size": 4, "synthetic_images": 4, "synthetic_mb_size": 4, **settings}
+    logged = {"evaluator": lambda: EvaluationPlugin(loggers=[_NoLogger()])}
+    monkeypatch.setattr(avalanche_gift, "GIFT", lambda model, **given: GIFT(model, **{**given, **small, **logged}))
+    monkeypatch.setattr(CLIPClassifier, "from_open_clip", lambda name, pretrained: tiny_model())
+
+
+def in_ten_lines(containing):
+    text = blocks(containing)
+    assert len([line for line in text.splitlines() if line.strip()]) <= 10
+    return text
+
+
+def test_stable_diffusion_in_ten_lines(tmp_path, monkeypatch):
+    shortened(monkeypatch, device="cpu")
+    asked: list = []
+
+    def tiny(name, half_precision, **options):
+        asked.append(name)
+        return DiffusersGenerator(tiny_pipeline(tmp_path), num_inference_steps=2, scheduler="own", device="cpu", **options)
+
+    monkeypatch.setattr(generation, "DiffusersGenerator", tiny, raising=False)
+    monkeypatch.setattr(benchmarks, "MTIL", lambda root, **transforms: made_stream(COUNTS), raising=False)
+    names: dict = {}
+    exec(in_ten_lines("stable_diffusion"), names)
+    assert asked == ["stable-diffusion-v1-5/stable-diffusion-v1-5"]
+    assert names["strategy"].clock.train_exp_counter == len(COUNTS)
+
+
+def test_ones_own_folders_in_ten_lines(tmp_path, monkeypatch):
+    shortened(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    make_folders(tmp_path / "my_tasks", {"birds": ["owl", "jay"], "trees": ["elm", "oak"]})
+    for name in ("cat", "dog"):
+        (tmp_path / "my_pictures" / name).mkdir(parents=True)
+        Image.new("RGB", (32, 32), "red").save(tmp_path / "my_pictures" / name / "a.jpg")
+    names: dict = {}
+    exec(in_ten_lines('"my_pictures"'), names)
+    assert names["strategy"].clock.train_exp_counter == 2
 
 
 class _NoLogger:

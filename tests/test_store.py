@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import json
 
@@ -6,6 +7,7 @@ from pictures_made import Noise, contents, fill, planned
 from PIL import Image
 
 from avalanche_gift.generation import FolderGenerator, StoreError, SyntheticStore, as_source
+from avalanche_gift.generation import manifest as manifest_module
 from avalanche_gift.generation import store as store_module
 
 
@@ -171,3 +173,96 @@ def test_other_readers_understand_a_store(store):
     assert len(pictures) == 4
     assert planned()[0].prompts[0] not in prompts
     assert isinstance(pictures[0], Image.Image)
+
+
+# ---- dropped by a filter
+
+
+def test_what_a_filter_drops_readers_leave_out_and_the_files_stay(store):
+    folder, before = store.task(1), contents(store.root)
+    folder.drop([4, 1], share=0.4, model="mini")
+    assert [record.index for record in folder.kept()] == [0, 2, 3, 5]
+    assert len(folder.pairs(3)[0]) == 2
+    assert folder.dropped() == {"share": 0.4, "model": "mini", "indices": [1, 4]}
+    assert fill(store, Noise(), planned()) == 0
+    assert len(store.pairs(100, seed=0)[0]) == 3 * 6 - 2
+    folder.drop([])
+    assert len(folder.kept()) == 6
+    assert {name: content for name, content in contents(store.root).items() if not name.endswith("dropped.json")} == before
+
+
+def test_a_damaged_list_of_dropped_pictures_is_named(store):
+    (store.root / "task-00" / "dropped.json").write_text('{"indices": 3}')
+    with pytest.raises(StoreError, match=r"dropped\.json': expected a list of indices, got 3"):
+        store.task(0).kept()
+
+
+# ---- what else a user or a killed process can do to a store
+
+
+def test_pictures_without_meta_are_not_taken_for_those_asked_for(store):
+    (store.root / "task-00" / "meta.json").unlink()
+    with pytest.raises(StoreError, match=r"pictures in '.*task-00' but no meta\.json"):
+        fill(store, Noise(), planned())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("[1]", "expected an object of JSON, got list"), ("{", "Expecting property name")]
+)
+def test_a_damaged_meta_is_named(store, text, message):
+    (store.root / "task-00" / "meta.json").write_text(text)
+    with pytest.raises(StoreError, match=rf"can't read '.*meta\.json': {message}"):
+        fill(store, Noise(), planned())
+
+
+def test_a_record_that_leads_out_of_the_folder_is_refused(store):
+    path = store.root / "task-00" / "manifest.jsonl"
+    path.write_text(path.read_text().replace('"00001.png"', '"../../00001.png"'))
+    with pytest.raises(StoreError, match=r"line 2: .*the name of a file in that folder, got 1 and '\.\./\.\./00001\.png'"):
+        store.task(0).records()
+
+
+def test_a_line_that_fits_in_part_only_is_disk_full_and_torn(tmp_path, monkeypatch):
+    """An unbuffered file writes what fits and says how much; nothing is raised."""
+    store = SyntheticStore(tmp_path / "store")
+
+    class Short:
+        def __init__(self, file):
+            self.file = file
+
+        def write(self, content):
+            return self.file.write(content[:30])
+
+        def fileno(self):
+            return self.file.fileno()
+
+    @contextlib.contextmanager
+    def short(path, wait=False):
+        with manifest_module.open_locked(path, wait) as file:
+            yield Short(file)
+
+    monkeypatch.setattr(store_module, "open_locked", short)
+    with pytest.raises(StoreError, match="No space left on device"):
+        fill(store, Noise(), planned()[:1])
+    monkeypatch.undo()
+    assert not store.task(0).records()
+    assert fill(store, Noise(), planned()[:1]) == 6
+    assert len(store.task(0).pairs(6)[0]) == 6
+
+
+def test_a_part_merged_while_it_is_read_is_read_from_the_whole(tmp_path, monkeypatch):
+    store, real = SyntheticStore(tmp_path / "store"), store_module.read_manifest
+    for number in (2, 1):
+        with monkeypatch.context() as patch:
+            patch.setattr(store_module.TaskFolder, "merge", lambda self: False)
+            fill(store, Noise(), planned()[:1], shard=(number, 2))
+    reader = store.task(0)
+
+    def merged_meanwhile(path):
+        monkeypatch.setattr(store_module, "read_manifest", real)
+        assert SyntheticStore(store.root).task(0).merge()
+        return real(path)
+
+    monkeypatch.setattr(store_module, "read_manifest", merged_meanwhile)
+    assert sorted(reader.records()) == list(range(6))
+    assert [path.name for path in reader.parts()] == ["manifest.jsonl"]

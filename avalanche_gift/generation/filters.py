@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor
 
-Similarity = Callable[[Sequence[Any], Sequence[str]], Tensor]
+from avalanche_gift.generation.store import TaskFolder
+
+Similarity = Callable[[Iterable[Any], Sequence[str]], Tensor]
 """Pictures and the pool's prompts -> their cosine similarities, [pictures, prompts]."""
 
 
@@ -23,19 +26,15 @@ def prompt_ranks(similarities: Tensor, own: Tensor) -> Tensor:
 
 
 def clip_similarity(model: Any, batch_size: int = 64) -> Similarity:
-    """The similarities that a `CLIPClassifier` finds."""
+    """The similarities that a `CLIPClassifier` finds. Pictures are taken batch by batch, so they may be read late."""
 
     @torch.no_grad()
-    def similarity(pictures: Sequence[Any], prompts: Sequence[str]) -> Tensor:
+    def similarity(pictures: Iterable[Any], prompts: Sequence[str]) -> Tensor:
         was_training = model.training
         model.eval()
-        device = next(model.parameters()).device
-        images = torch.cat(
-            [
-                model.encode_image(torch.stack([model.eval_transform(picture) for picture in part]).to(device))
-                for part in (pictures[start : start + batch_size] for start in range(0, len(pictures), batch_size))
-            ]
-        )
+        device, waiting = next(model.parameters()).device, iter(pictures)
+        batches = iter(lambda: [model.eval_transform(picture) for picture in islice(waiting, batch_size)], [])
+        images = torch.cat([model.encode_image(torch.stack(batch).to(device)) for batch in batches])
         tokens = model.tokenize(list(prompts)).to(device)
         texts = torch.cat([model.encode_text(part) for part in tokens.split(batch_size)])
         model.train(was_training)
@@ -55,10 +54,43 @@ def low_ranking(
         raise ValueError(f"expected a worst_rank of 1 or more, got {worst_rank}")
     if not pictures:
         return []
+    distinct, own = _columns(prompts, pool)
+    return (prompt_ranks(similarity(pictures, distinct), own) >= worst_rank).nonzero().flatten().tolist()
+
+
+def lowest(similarities: Tensor, own: Tensor, share: float) -> list[int]:
+    """The rows of that share (rounded down) whose own prompt ranks lowest among the pool, equal ranks by similarity to it.
+
+    similarities: [N, P]. own: [N], as for `prompt_ranks`. Raises ValueError for a share outside 0 <= share < 1.
+    """
+    if not 0 <= share < 1:
+        raise ValueError(f"expected a share to drop from 0 up to, but without, 1, got {share}")
+    ranks, cosines = prompt_ranks(similarities, own).tolist(), similarities.gather(1, own[:, None]).flatten().tolist()
+    order = sorted(range(len(own)), key=lambda row: (-ranks[row], cosines[row], row))
+    return sorted(order[: int(share * len(own) + 1e-9)])  # 0.29 * 100 is a little less than 29
+
+
+def drop_lowest(folder: TaskFolder, pool: Sequence[str], similarity: Similarity, *, share: float, **facts: Any) -> list[int]:
+    """Has readers leave out that share of a task's pictures, black ones not counted; returns the indices. `TaskFolder.drop`.
+
+    pool: what the task's prompts were drawn from. facts: such as the model's name, to be kept beside the indices. What was
+    dropped by another call is judged anew. Raises ValueError as `lowest`, StoreError for a picture that can't be read.
+    """
+    records = [record for record in folder.records().values() if record.dropped is None]
+    dropped: list[int] = []
+    if share and records:
+        distinct, own = _columns([record.prompt for record in records], pool)
+        rows = lowest(similarity((folder.picture(record) for record in records), distinct), own, share)
+        dropped = [records[row].index for row in rows]
+    folder.drop(dropped, share=share, pictures=len(records), **facts)
+    return dropped
+
+
+def _columns(prompts: Sequence[str], pool: Sequence[str]) -> tuple[list[str], Tensor]:
+    """The distinct prompts of the pool, and the place of each of `prompts` among them."""
     distinct = list(dict.fromkeys([*pool, *prompts]))
     column = {prompt: number for number, prompt in enumerate(distinct)}
-    ranks = prompt_ranks(similarity(pictures, distinct), torch.tensor([column[prompt] for prompt in prompts]))
-    return (ranks >= worst_rank).nonzero().flatten().tolist()
+    return distinct, torch.tensor([column[prompt] for prompt in prompts])
 
 
 class Filtered:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import hashlib
 import io
 import json
 import os
@@ -49,6 +50,12 @@ class FolderGenerator:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def describe(self) -> dict[str, Any]:
+        """The folder's name and a fingerprint of its files' names and prompts: the `meta.json` of a store made from it."""
+        listed = "\n".join(f"{path.relative_to(self.root).as_posix()}\t{prompt}" for path, prompt in self._entries)
+        digest = hashlib.sha256(listed.encode()).hexdigest()[:16]
+        return {"generator": "FolderGenerator", "name": self.root.resolve().name, "pictures": len(self), "listing": digest}
 
     def generate(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
         """A picture of exactly each prompt, in the file's own mode: the one at seed modulo their number.

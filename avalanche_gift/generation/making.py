@@ -46,12 +46,13 @@ class GenerationError(RuntimeError):
 
 @dataclass(frozen=True)
 class TaskPrompts:
-    """What is drawn before one task: picture i has prompts[i] and seeds[i]."""
+    """What is drawn before one task: picture i has prompts[i] and seeds[i]. pool: the distinct prompts drawn from."""
 
     position: int
     name: str
     prompts: tuple[str, ...]
     seeds: tuple[int, ...]
+    pool: tuple[str, ...]
 
 
 def plan_tasks(
@@ -80,9 +81,10 @@ def plan_tasks(
     learned: list[list[str]] = []
     plan = []
     for position, (name, own) in enumerate(stream):
-        prompts = sampler.draw(prompt_pool(base_prompts, learned), drawn)[:images]
+        pool = prompt_pool(base_prompts, learned)
+        prompts = sampler.draw(pool, drawn)[:images]
         seeds = tuple(picture_seed(position, index, seed) for index in range(images))
-        plan.append(TaskPrompts(position, name, tuple(prompts), seeds))
+        plan.append(TaskPrompts(position, name, tuple(prompts), seeds, tuple(dict.fromkeys(pool))))
         if name not in skip and position not in skip:
             learned.append(own)
     return plan
@@ -198,7 +200,7 @@ def _check_record(folder: TaskFolder, record: Record, prompt: str, seed: int) ->
         if getattr(record, field) != value:
             raise StoreError(
                 f"picture {record.index} in '{folder.root}' has another {field} ({getattr(record, field)!r}, asked {value!r}); "
-                "ask for the same tasks, base prompts and seed, or use another folder"
+                "ask for the same tasks, skipped tasks, base prompts and seed, or use another folder"
             )
 
 
@@ -225,16 +227,22 @@ def fill_task(
     missing = missing_indices(folder, task, shard)
     if missing:
         with folder.writer(shard=shard, suffix=meta["format"]) as writer:
-            missing = missing_indices(folder, task, shard)  # another process may have had the part until now
+            there = folder.records()  # another process may have had the part until now
+            missing = [index for index in missing if index not in there or not folder.intact(there[index])]
             for start in range(0, len(missing), batch_size):
                 began = time.perf_counter()
                 batch = missing[start : start + batch_size]
                 records = _fill_batch(writer, generator, task, batch, attempts, black)
                 if on_batch is not None:
                     on_batch(records, time.perf_counter() - began)
-    if all(index in records for records in (folder.records(),) for index in range(len(task.prompts))):
+    if is_complete(folder, task):
         folder.merge()
     return len(missing)
+
+
+def is_complete(folder: TaskFolder, task: TaskPrompts) -> bool:
+    """Whether every picture of the task is recorded, by whichever process."""
+    return folder.records().keys() >= set(range(len(task.prompts)))
 
 
 def _fill_batch(writer: Writer, generator: Any, task: TaskPrompts, batch: list[int], attempts: int, black: str) -> list[Record]:

@@ -9,41 +9,20 @@ import json
 import os
 import random
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from PIL import Image
 
 from avalanche_gift.files import sha256_of, write_aside
+from avalanche_gift.generation.manifest import Record, StoreError, append, open_locked, read_manifest
 
-MANIFEST, META = "manifest.jsonl", "meta.json"
+MANIFEST, META, DROPPED = "manifest.jsonl", "meta.json", "dropped.json"
 FORMATS = {"png": "PNG", "jpg": "JPEG"}
 """Of the pictures, by their suffix; JPEG in Pillow's default quality, 75, as the paper's code saves it."""
 
 NOT_COMPARED = ("versions",)
 """Fields of `meta.json` that are kept for the reader and may differ."""
-
-
-@dataclass(frozen=True)
-class Record:
-    """A line of the manifest. attempts: draws it took. dropped: why readers leave the picture out, None where they don't."""
-
-    index: int
-    prompt: str
-    seed: int
-    file: str
-    sha256: str
-    attempts: int = 1
-    dropped: str | None = None
-
-    def line(self) -> str:
-        values = {key: value for key, value in vars(self).items() if key != "dropped" or value is not None}
-        return json.dumps(values, ensure_ascii=False) + "\n"
-
-
-class StoreError(ValueError):
-    """A store that is not what was asked for, or can't be read or written."""
 
 
 class SyntheticStore:
@@ -96,10 +75,7 @@ class TaskFolder:
         path = self.root / META
         if not path.exists():
             return None
-        try:
-            return json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise StoreError(f"can't read '{path}': {error}") from error
+        return _read_object(path)
 
     def check(self, asked: Mapping[str, Any]) -> None:
         """Raises StoreError, naming each field that differs, where the folder was made with other settings."""
@@ -118,24 +94,50 @@ class TaskFolder:
     def open(self, asked: Mapping[str, Any]) -> None:
         """Makes the folder with its `meta.json`, or checks the one that is there. Raises StoreError."""
         if self.meta() is None:
-            try:
-                write_aside(self.root / META, json.dumps(asked, indent=2, ensure_ascii=False).encode())
-            except OSError as error:
-                raise StoreError(f"can't write '{self.root / META}': {error.strerror or error}") from error
+            # looked for once more: another process may have begun the folder in between
+            if self.parts() and self.meta() is None:
+                raise StoreError(
+                    f"there are pictures in '{self.root}' but no {META} that says what they were made with; "
+                    "put it back, use another folder, or remove this one"
+                )
+            _write(self.root / META, json.dumps(asked, indent=2, ensure_ascii=False))
         self.check(asked)
 
     def parts(self) -> list[Path]:
         """The manifests, that of a single process first."""
-        return [path for path in (self.root / MANIFEST, *sorted(self.root.glob("manifest-*-of-*.jsonl"))) if path.exists()]
+        parts = sorted(self.root.glob("manifest-*-of-*.jsonl"))  # first: a merge writes the whole one before it removes them
+        return [self.root / MANIFEST, *parts] if (self.root / MANIFEST).exists() else parts
 
     def records(self) -> dict[int, Record]:
         """Every picture recorded, by index, in its order."""
-        found = {record.index: record for path in self.parts() for record in _read_manifest(path)}
-        return dict(sorted(found.items()))
+        while True:
+            try:
+                found = {record.index: record for path in self.parts() for record in read_manifest(path)}
+                return dict(sorted(found.items()))
+            except FileNotFoundError:  # another process merged a part between listing and reading
+                continue
 
     def kept(self, count: int | None = None) -> list[Record]:
-        """Those among the first `count` indices (all where None) that were not dropped."""
-        return [r for r in self.records().values() if r.dropped is None and (count is None or r.index < count)]
+        """Those among the first `count` indices (all where None) that were not dropped, black or by a filter (`drop`)."""
+        filtered = set(self.dropped()["indices"])
+        chosen = (record for record in self.records().values() if count is None or record.index < count)
+        return [record for record in chosen if record.dropped is None and record.index not in filtered]
+
+    def drop(self, indices: Collection[int], **facts: Any) -> None:
+        """Has readers leave out these pictures, in place of those named before; the files stay. facts: why, to be kept.
+
+        Raises StoreError.
+        """
+        if indices or (self.root / DROPPED).exists():
+            _write(self.root / DROPPED, json.dumps({**facts, "indices": sorted(indices)}))
+
+    def dropped(self) -> dict[str, Any]:
+        """What `drop` wrote last: the indices, and why; no indices where nothing was dropped."""
+        path = self.root / DROPPED
+        found = _read_object(path) if path.exists() else {"indices": []}
+        if not isinstance(found.get("indices"), list):
+            raise StoreError(f"'{path}': expected a list of indices, got {found.get('indices')!r}; remove that file")
+        return found
 
     def intact(self, record: Record) -> bool:
         """Whether the picture is on disk as it was written."""
@@ -178,15 +180,15 @@ class TaskFolder:
         if suffix not in FORMATS:
             raise ValueError(f"expected pictures as {' or '.join(FORMATS)}, got {suffix!r}")
         path = self.root / (MANIFEST if of == 1 else f"manifest-{number}-of-{of}.jsonl")
-        with _open_locked(path) as manifest:
+        with open_locked(path) as manifest:
             self._remove_leftovers(shard)
             yield Writer(self.root, manifest, suffix)
 
     def _remove_leftovers(self, shard: tuple[int, int]) -> None:
         """Half-written files that a killed process of this shard left; those of other shards may be being written."""
-        for path in self.root.glob(".[0-9]*.*"):
+        for path in self.root.glob(".*.*.*"):
             number = path.name[1:].split(".")[0]
-            if number.isdecimal() and int(number) % shard[1] == shard[0] - 1:
+            if int(number) % shard[1] == shard[0] - 1 if number.isdecimal() else shard[1] == 1:
                 path.unlink(missing_ok=True)
 
     def merge(self) -> bool:
@@ -194,17 +196,18 @@ class TaskFolder:
         if not any(path.name != MANIFEST for path in self.parts()):
             return True
         with contextlib.ExitStack() as stack:
-            stack.enter_context(_open_locked(self.root / ".merge.lock", wait=True))
+            stack.enter_context(open_locked(self.root / ".merge.lock", wait=True))
             parts = self.parts()
             try:
                 for path in {*parts, self.root / MANIFEST}:
-                    stack.enter_context(_open_locked(path))
+                    stack.enter_context(open_locked(path))
             except StoreError:
                 return False
-            write_aside(self.root / MANIFEST, "".join(record.line() for record in self.records().values()).encode())
+            _write(self.root / MANIFEST, "".join(record.line() for record in self.records().values()))
             for path in parts:
                 if path.name != MANIFEST:
                     path.unlink()
+            self._remove_leftovers((1, 1))
         return True
 
 
@@ -224,9 +227,7 @@ class Writer:
                 write_aside(self.root / file, content)
                 records.append(Record(index, prompt, seed, file, hashlib.sha256(content).hexdigest(), attempts, dropped))
             _flush_folder(self.root)
-            self._manifest.write("".join(record.line() for record in records).encode())
-            self._manifest.flush()
-            os.fsync(self._manifest.fileno())
+            append(self._manifest, "".join(record.line() for record in records).encode())
         except OSError as error:
             raise StoreError(
                 f"can't write pictures into '{self.root}': {error.strerror or error}; those recorded stay valid, and the "
@@ -242,18 +243,21 @@ def encoded(picture: Image.Image, suffix: str) -> bytes:
     return content.getvalue()
 
 
-def _read_manifest(path: Path) -> list[Record]:
+def _read_object(path: Path) -> dict[str, Any]:
     try:
-        lines = path.read_bytes().split(b"\n")
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise StoreError(f"can't read '{path}': {error}") from error
+    if not isinstance(found, dict):
+        raise StoreError(f"can't read '{path}': expected an object of JSON, got {type(found).__name__}")
+    return found
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        write_aside(path, text.encode())
     except OSError as error:
-        raise StoreError(f"can't read '{path}': {error.strerror or error}") from error
-    records = []
-    for number, line in enumerate(lines[:-1], start=1):  # what follows the last line break was torn while being written
-        try:
-            records.append(Record(**json.loads(line)))
-        except (TypeError, ValueError) as error:
-            raise StoreError(f"'{path}', line {number}: expected a record as JSON: {error}; remove that line") from error
-    return records
+        raise StoreError(f"can't write '{path}': {error.strerror or error}") from error
 
 
 def _flush_folder(folder: Path) -> None:
@@ -262,32 +266,3 @@ def _flush_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-@contextlib.contextmanager
-def _open_locked(path: Path, wait: bool = False) -> Iterator[IO[bytes]]:
-    """A file to append to, held by one process at a time; a torn last line is cut off. StoreError where it is held."""
-    import fcntl
-
-    while True:
-        try:
-            file = open(path, "ab", buffering=0)  # noqa: SIM115
-        except OSError as error:
-            raise StoreError(f"can't write '{path}': {error.strerror or error}") from error
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError as error:
-            file.close()
-            raise StoreError(
-                f"another process writes '{path}'; wait for it, or give each process its own --shard K/N"
-            ) from error
-        if path.exists() and os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
-            break
-        file.close()  # replaced or removed by a merge between opening and locking
-    try:
-        content = path.read_bytes()
-        if content and not content.endswith(b"\n"):
-            os.truncate(path, content.rfind(b"\n") + 1)
-        yield file
-    finally:
-        file.close()
