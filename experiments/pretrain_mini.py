@@ -6,7 +6,8 @@ No table of the paper. The shipped pair comes out of
 
 on two CPU cores; hours, versions and what came out stand in the model card beside the weights
 (avalanche_gift/models/mini_weights/MODEL_CARD.md). A run that was cut off goes on where it was when the same command
-is given again. The pictures of the tasks are drawn for the card's zero-shot line only, once training is over.
+is given again; after its end it only measures. The pictures of the tasks are drawn for the card's zero-shot line only, once
+training is over.
 """
 
 import argparse
@@ -123,7 +124,7 @@ Drawn, trained and measured by one command, seed {card["options"]["seed"]}, from
 
 | | |
 |---|---|
-| Hours | {hours["this_command"]:.2f} in all: CLIP {hours["clip"]:.2f}, generator {hours["generator"]:.2f}; {card["device"]} |
+| Hours of training | CLIP {hours["clip"]:.2f}, generator {hours["generator"]:.2f}; {card["device"]} |
 | Steps | CLIP {card["options"]["clip_steps"]} of {clip.BATCH} pictures, generator {card["options"]["generator_steps"]} of {generator.BATCH} |
 | Size, half precision | CLIP {sizes["clip"]:.2f} MB, text-to-image {sizes["text_to_image"]:.2f} MB |
 | CLIP, {results["unseen_pictures"]} unseen pictures, 139 classes | {results["unseen_accuracy"]:.1f} % |

@@ -8,7 +8,7 @@ import avalanche_gift
 if TYPE_CHECKING:
     from avalanche_gift.generation.diffusers_generator import DiffusersGenerator
 
-STEPS, GUIDANCE = 12, 3.0
+STEPS, GUIDANCE = 12, 1.5
 """As few steps as keep the prompt; more change nothing that its agreement with the prompts would show."""
 
 

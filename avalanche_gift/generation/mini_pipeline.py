@@ -103,7 +103,7 @@ class MiniPipeline(DiffusionPipeline):
         prompt: str | Sequence[str],
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
         num_inference_steps: int = 12,
-        guidance_scale: float = 3.0,
+        guidance_scale: float = 1.5,
     ) -> ImagePipelineOutput:
         """Raises ValueError where generators are given as a list of another length than the prompts."""
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
@@ -156,7 +156,7 @@ def _pil(pictures: Tensor) -> list[Image.Image]:
 
 
 def new_scheduler() -> FlowMatchEulerDiscreteScheduler:
-    return FlowMatchEulerDiscreteScheduler(shift=2.0)
+    return FlowMatchEulerDiscreteScheduler(shift=4.0)
 
 
 def load_mini_pipeline(folder: str | Path) -> MiniPipeline:
