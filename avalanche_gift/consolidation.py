@@ -55,13 +55,11 @@ def consolidation_gradient(parameter: Tensor, anchor: Tensor, fisher: Tensor | f
 
 
 @torch.no_grad()
-def consolidate_(parameter: nn.Parameter, anchor: Tensor, *, weight: float, adaptive: bool) -> Tensor:
+def consolidate_(parameter: nn.Parameter, anchor: Tensor, *, weight: float, fisher: Tensor | float = 1.0) -> Tensor:
     """Adds the gradient of `weight * penalty` to `parameter.grad` and returns that penalty, a scalar.
 
-    With `adaptive` the Fisher weights come from the gradient that stands in `parameter.grad` at the call; they live only
-    within it. Without, every weight is one (plain l2).
+    fisher: shape of the parameter, or one number for all of it (1: plain l2).
     """
-    fisher = fisher_weights(parameter.grad) if adaptive else 1.0
     difference = parameter - anchor
     pull = fisher * difference
     if parameter.grad is None:

@@ -40,20 +40,31 @@ def soft_cross_entropy(*, student_logits: Tensor, teacher_logits: Tensor) -> Ten
     return -(targets * student_logits.log_softmax(dim=1)).sum(dim=1).mean()
 
 
-def contrastive_distillation(*, student_logits: Tensor, teacher_logits: Tensor, temperature: float = 2.0) -> Tensor:
+def contrastive_distillation(
+    *,
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    temperature: float = 2.0,
+    over_texts: bool = True,
+    over_images: bool = True,
+) -> Tensor:
     """Cross-entropy of the student under the teacher's soft targets, over rows and over columns (Eq. 2-4).
 
-    student_logits: [B, B], images by texts, scaled by logit_scale; carries gradient.
-    teacher_logits: [B, B], same scale; constant.
+    student_logits: [B, B], images by texts, scaled by logit_scale; carries gradient. [B, N] with reference texts.
+    teacher_logits: the same shape and scale; constant.
+    over_texts, over_images: whether the rows (a softmax over the texts for each image) and the columns count.
     Returns a scalar in nats, times temperature squared. Holds the teacher's entropy, so it is not zero at agreement;
     its gradient is that of KL(teacher || student).
     Raises ValueError where the shapes differ or the temperature is not positive.
     """
     _check_distillation(student_logits, teacher_logits, temperature)
     student, teacher = student_logits / temperature, teacher_logits / temperature
-    rows = soft_cross_entropy(student_logits=student, teacher_logits=teacher)
-    columns = soft_cross_entropy(student_logits=student.t(), teacher_logits=teacher.t())
-    return temperature**2 * (rows + columns)
+    loss = student.new_zeros(())
+    if over_texts:
+        loss = loss + soft_cross_entropy(student_logits=student, teacher_logits=teacher)
+    if over_images:
+        loss = loss + soft_cross_entropy(student_logits=student.t(), teacher_logits=teacher.t())
+    return temperature**2 * loss
 
 
 def reverse_kl_distillation(*, student_logits: Tensor, teacher_logits: Tensor, temperature: float = 2.0) -> Tensor:

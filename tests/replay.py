@@ -105,8 +105,6 @@ def replay(path: str | Path) -> tuple[float, float]:
 
     record = read_record(path)
     settings, tensors = record.settings, record.tensors
-    if settings.get("static_fisher_batches"):
-        raise ValueError("records with a static Fisher belong to EWC-V, not to GIFT")
     losses: list[float] = []
 
     class KeepLoss(SupervisedPlugin):
@@ -125,6 +123,7 @@ def replay(path: str | Path) -> tuple[float, float]:
         weight_decay=settings["weight_decay"],
     )
     weight = settings["consolidation_weight"]
+    pairs, batches = tensors["synthetic_prompt_index"], settings.get("static_fisher_batches", 0)
     strategy = GIFT(
         model,
         optimizer=optimizer,
@@ -141,8 +140,9 @@ def replay(path: str | Path) -> tuple[float, float]:
         train_iterations=settings["iterations"],
         warmup_iterations=settings["warmup_iterations"],
         reference_schedule=settings["optimizer_calls"] > settings["iterations"],
-        synthetic_images=tensors["synthetic_prompt_index"].numel(),
-        synthetic_mb_size=tensors["synthetic_prompt_index"].shape[1],
+        static_fisher=f"reference:{batches * pairs.shape[1]}" if batches else None,
+        synthetic_images=pairs.numel(),
+        synthetic_mb_size=pairs.shape[1],
         train_mb_size=tensors["labels"].shape[1],
         plugins=[KeepLoss()],
         evaluator=lambda: EvaluationPlugin(loggers=[]),

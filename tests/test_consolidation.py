@@ -106,7 +106,7 @@ def test_consolidate_gives_the_net_gradient_of_two_backward_passes(generator, ad
     network.zero_grad()
     synthetic_loss().backward()
     parts = [
-        consolidate_(parameter, anchors[name], weight=weight, adaptive=adaptive)
+        consolidate_(parameter, anchors[name], weight=weight, fisher=fisher_weights(parameter.grad) if adaptive else 1.0)
         for name, parameter in network.named_parameters()
     ]
     task_loss().backward()
@@ -119,14 +119,14 @@ def test_consolidate_gives_the_net_gradient_of_two_backward_passes(generator, ad
 def test_consolidate_uses_the_constant_where_the_synthetic_losses_do_not_reach():
     # Difference 3, weight 2, Fisher 1e-6: penalty 2 * 1e-6 * 9, gradient 2 * 2 * 1e-6 * 3.
     parameter = nn.Parameter(torch.tensor([3.0]))
-    penalty = consolidate_(parameter, torch.zeros(1), weight=2.0, adaptive=True)
+    penalty = consolidate_(parameter, torch.zeros(1), weight=2.0, fisher=fisher_weights(parameter.grad))
     assert penalty.item() == pytest.approx(1.8e-5)
     assert parameter.grad.item() == pytest.approx(1.2e-5)
 
 
 def test_consolidate_without_gradient_and_without_fisher_is_plain_l2():
     parameter = nn.Parameter(torch.tensor([[3.0, -1.0]]))
-    penalty = consolidate_(parameter, torch.zeros(1, 2), weight=2.0, adaptive=False)
+    penalty = consolidate_(parameter, torch.zeros(1, 2), weight=2.0)
     assert penalty.item() == 20  # 2 * (9 + 1)
     assert parameter.grad.tolist() == [[12, -4]]
 
@@ -135,7 +135,7 @@ def test_consolidate_adds_nothing_where_the_gradient_is_zero_and_leaves_the_weig
     parameter = nn.Parameter(torch.tensor([3.0, 4.0]))
     parameter.grad = torch.zeros(2)
     anchor = torch.zeros(2)
-    assert consolidate_(parameter, anchor, weight=1.0, adaptive=True).item() == 0
+    assert consolidate_(parameter, anchor, weight=1.0, fisher=fisher_weights(parameter.grad)).item() == 0
     assert parameter.grad.tolist() == [0, 0]
     assert parameter.tolist() == [3, 4]
     assert anchor.tolist() == [0, 0]

@@ -25,6 +25,7 @@ class CLIPClassifier(nn.Module):
     (and a SigLIP's `logit_bias`, which no softmax sees): those are frozen here.
     tokenizer: `tokenizer(list of texts) -> token ids [N, context]`.
     train_transform, eval_transform: PIL picture -> tensor, as the model was trained.
+    adapters: what `moe_adapters.attach_adapters` puts beside the blocks; None without.
 
     >>> model = CLIPClassifier.from_open_clip("ViT-B-16", pretrained="openai")   # doctest: +SKIP
     >>> model.set_classes(["cat", "dog"])                                       # doctest: +SKIP
@@ -46,6 +47,7 @@ class CLIPClassifier(nn.Module):
         if lacking:
             raise TypeError(f"expected an open_clip model with both towers, got {type(clip).__name__} without {lacking}")
         self.clip: Any = clip
+        self.adapters: Any = None
         self.name = name
         self.tokenizer = tokenizer
         self.train_transform = train_transform
@@ -119,7 +121,7 @@ class CLIPClassifier(nn.Module):
         texts = self._texts_in_force()
         if self.training or torch.is_grad_enabled():
             return self.encode_text(texts.train_tokens)
-        key = (texts, weights_version(self.clip))
+        key = (texts, weights_version(self), None if self.adapters is None else self.adapters.task)
         if self._cached is None or self._cached[0] != key:
             chunks = [self.encode_text(tokens) for tokens in texts.eval_tokens.split(EVALUATION_CHUNK)]
             self._cached = key, F.normalize(texts.average(torch.cat(chunks)), dim=-1)

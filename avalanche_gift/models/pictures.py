@@ -30,3 +30,11 @@ class PicturePreparation:
     def model_input(self, batch: Tensor) -> Tensor:
         """[B, 3, H, W] of `stack`, on any device -> what the model reads."""
         return batch if self._normalize is None else self._normalize(batch.to(torch.float32).div(255))
+
+    def compact(self, images: Tensor) -> Tensor:
+        """[N, 3, H, W] of model input -> bytes, where `model_input` gives every picture back bit by bit; else as they are."""
+        if self._normalize is None:
+            return images
+        mean, std = (torch.as_tensor(value)[:, None, None].to(images) for value in (self._normalize.mean, self._normalize.std))
+        pictures = ((images * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
+        return pictures if torch.equal(self.model_input(pictures), images) else images

@@ -1,12 +1,57 @@
 """Strategies: plugins put together, ready for an Avalanche script."""
 
+from functools import partial
+from typing import Any
+
+from avalanche_gift.training.avalanche_strategies import AVALANCHE_STRATEGIES, avalanche_strategy
 from avalanche_gift.training.criterion import ClassificationLoss
+from avalanche_gift.training.ewc import EWC
+from avalanche_gift.training.ewc_v import EWCV
 from avalanche_gift.training.gift import GIFT
+from avalanche_gift.training.icarl import ICaRL
+from avalanche_gift.training.joint import Joint
 from avalanche_gift.training.l2 import L2
+from avalanche_gift.training.lwf import LwF, LwFVR
+from avalanche_gift.training.moe_adapters import MoEAdapters
 from avalanche_gift.training.template import FineTune
+from avalanche_gift.training.wise_ft import WiSEFT
 from avalanche_gift.training.zero_shot import ZeroShot
+from avalanche_gift.training.zscl import ZSCL
 
-STRATEGIES = {"zero-shot": ZeroShot, "finetune": FineTune, "l2": L2, "gift": GIFT}
-"""By their names on the command line and in results."""
+STRATEGIES: dict[str, Any] = {
+    "zero-shot": ZeroShot,
+    "finetune": FineTune,
+    "l2": L2,
+    "joint": Joint,
+    "ewc": EWC,
+    "ewc-v": EWCV,
+    "lwf": LwF,
+    "lwf-vr": LwFVR,
+    "wise-ft": WiSEFT,
+    "icarl": ICaRL,
+    "zscl": ZSCL,
+    "moe-adapters": MoEAdapters,
+    **{name: partial(avalanche_strategy, name) for name in AVALANCHE_STRATEGIES},
+    "gift": GIFT,
+}
+"""By their names on the command line and in results. Avalanche's own take a stream and return one, too."""
 
-__all__ = ["GIFT", "L2", "STRATEGIES", "ClassificationLoss", "FineTune", "ZeroShot"]
+__all__ = [
+    "AVALANCHE_STRATEGIES",
+    "EWC",
+    "EWCV",
+    "GIFT",
+    "L2",
+    "STRATEGIES",
+    "ZSCL",
+    "ClassificationLoss",
+    "FineTune",
+    "ICaRL",
+    "Joint",
+    "LwF",
+    "LwFVR",
+    "MoEAdapters",
+    "WiSEFT",
+    "ZeroShot",
+    "avalanche_strategy",
+]

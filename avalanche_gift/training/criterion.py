@@ -1,8 +1,11 @@
 """The task loss of the paper's protocol."""
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor, nn
 
-from avalanche_gift.losses import smoothed_cross_entropy
+from avalanche_gift.losses import MASKED_LOGIT, smoothed_cross_entropy
 
 
 class ClassificationLoss(nn.Module):
@@ -20,3 +23,21 @@ class ClassificationLoss(nn.Module):
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """logits: [B, K], labels: [B]. Returns a scalar in nats."""
         return smoothed_cross_entropy(logits, labels, self.label_smoothing)
+
+
+class OwnTaskLoss(nn.Module):
+    """A loss that compares each row with the classes of its label's own experience, where labels run on through a stream.
+
+    counts: classes of each experience. Columns may be those of a whole stream or of its first experiences.
+    """
+
+    def __init__(self, loss: nn.Module, counts: Sequence[int]):
+        super().__init__()
+        self.loss = loss
+        self.owner = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+
+    def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """logits: [B, K], labels: [B]. Returns the loss with the other columns at `MASKED_LOGIT`."""
+        owner = self.owner.to(logits.device)
+        foreign = owner[None, : logits.shape[1]] != owner[labels][:, None]
+        return self.loss(logits.masked_fill(foreign, MASKED_LOGIT), labels)

@@ -13,8 +13,10 @@ from avalanche_gift.training.plugins import (
     ContrastiveDistillationPlugin,
     ImageTextAlignmentPlugin,
     L2ConsolidationPlugin,
+    StaticFisherPlugin,
     SyntheticReplayPlugin,
 )
+from avalanche_gift.training.plugins.static_fisher import parse_static_fisher
 from avalanche_gift.training.teacher import parse_teacher
 from avalanche_gift.training.template import FineTune
 
@@ -43,6 +45,9 @@ class GIFT(FineTune):
     theta_initial: state dict of the pre-trained open_clip model, where training does not start from it.
     synthetic_images, synthetic_mb_size: pictures an experience, pairs a step. base_prompts: the broad vocabulary (ImageNet).
     prompts_drawn: as `SyntheticReplayPlugin`; 10,000 for the published prompts of MTIL order I.
+    extend_pool: False draws prompts from the broad vocabulary alone, never of learned classes (Table 5, Synthetic†).
+    static_fisher: EWC-V (Table 6), the weights of consolidation from so many synthetic pictures before each task, then
+    fixed; `reference:N` as the released code has it (`StaticFisherPlugin`). None: anew at every step.
     The rest, and what is passed on as base_kwargs, as `FineTune`.
 
     The published runs with consolidation were probably made with alpha=2, beta=0.5, awc_weight=2: the code first released
@@ -66,6 +71,8 @@ class GIFT(FineTune):
         synthetic_mb_size: int = 64,
         base_prompts: Sequence[str] | None = None,
         prompts_drawn: int | None = None,
+        extend_pool: bool = True,
+        static_fisher: int | str | None = None,
         label_smoothing: float = 0.2,
         seed: int = 42,
         **base_kwargs: Any,
@@ -83,6 +90,11 @@ class GIFT(FineTune):
                 "adaptive weight consolidation takes its weights from the gradient of distillation or alignment, but alpha "
                 "and beta are both 0; set awc_weight=0, or use l2_weight"
             )
+        if static_fisher is not None and not parse_static_fisher(static_fisher)[1] and beta == 0:
+            raise ValueError(
+                "a Fisher measured before a task has only the gradient of alignment, since the student still is its teacher; "
+                "expected beta > 0 with static_fisher, got 0"
+            )
         if losses and synthetic is None:
             raise ValueError("expected synthetic=... (a generator, a folder or a diffusers pipeline), got None")
         plugins: list[BasePlugin] = []
@@ -96,11 +108,14 @@ class GIFT(FineTune):
                 towers=towers,
                 base_prompts=base_prompts,
                 prompts_drawn=prompts_drawn,
+                extend_pool=extend_pool,
                 seed=seed,
             )
             plugins = [replay, *losses]
-        if awc_weight != 0:
+        if awc_weight != 0 and static_fisher is None:
             plugins.append(AdaptiveWeightConsolidationPlugin(awc_weight))
+        elif awc_weight != 0 and static_fisher is not None:
+            plugins.append(StaticFisherPlugin(awc_weight, static_fisher=static_fisher, batch_size=synthetic_mb_size))
         if l2_weight != 0:
             plugins.append(L2ConsolidationPlugin(l2_weight))
         super().__init__(model=model, label_smoothing=label_smoothing, seed=seed, method_plugins=plugins, **base_kwargs)

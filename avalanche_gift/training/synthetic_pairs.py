@@ -12,7 +12,6 @@ from avalanche_gift.generation import picture_seed
 from avalanche_gift.losses import contrastive_logits
 from avalanche_gift.models import CLIPClassifier, PicturePreparation
 from avalanche_gift.prompts import PromptSampler
-from avalanche_gift.training.seeds import combined_seed
 from avalanche_gift.training.teacher import FixedTeacher, Teacher
 
 ENCODING_CHUNK = 256
@@ -101,19 +100,6 @@ class SyntheticPairs:
         )
         self._teacher_texts = torch.cat([model.encode_text(part.to(device)) for part in self.tokens.split(ENCODING_CHUNK)])
         model.train(was_training)
-
-    def rows_of_batch(self, iteration: int, *, batch_size: int, seed: tuple[int, int] | None) -> Tensor:
-        """The pairs of a step, a pure function of its arguments. Passes follow each other, the last batch of each short.
-
-        seed: (seed, experience) of the shuffling; None keeps the order given.
-        """
-        batches_a_pass = -(-len(self) // batch_size)
-        number, batch = divmod(iteration, batches_a_pass)
-        order = torch.arange(len(self))
-        if seed is not None:
-            generator = torch.Generator().manual_seed(combined_seed(*seed, number))
-            order = torch.randperm(len(self), generator=generator)
-        return order[batch * batch_size : (batch + 1) * batch_size]
 
     def batch(self, rows: Tensor, student: CLIPClassifier, towers: Sequence[str], device: torch.device) -> SyntheticBatch:
         """Encodes the pairs `rows` by the student's `towers`; equal prompts once."""

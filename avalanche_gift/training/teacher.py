@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from typing import Any
 
 from torch import Tensor
 
@@ -35,6 +36,14 @@ class Teacher:
         """Takes the weights at the first training experience for the initial ones, unless they were given."""
         if self.initial_share and self._theta_initial is None:
             self._theta_initial = snapshot(model.clip.state_dict().items())
+
+    def state_dict(self) -> dict[str, Any]:
+        """The initial weights where it holds them."""
+        return {"theta_initial": dict(self._theta_initial or {})}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """What `state_dict` returned."""
+        self._theta_initial = state["theta_initial"] or None
 
     def model(self, student: CLIPClassifier) -> CLIPClassifier:
         """The student itself where the teacher has its weights now, else a copy with the teacher's weights."""

@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -47,8 +47,8 @@ class FineTune(SupervisedTemplate):
     cross-entropy where None.
     train_iterations: optimiser calls an experience. reference_schedule: one call more, at learning rate zero, as the
     reference makes it. warmup_iterations: 100, or a tenth of a shorter experience, where None.
-    lr: a number, one number an experience, or None for the stream's own rates (`experience.learning_rate`) and 1e-5 where
-    it has none; with an optimizer of your own, None keeps that optimizer's rate as the base.
+    lr: a number, one number an experience, numbers by `experience.task_name`, or None for the stream's own rates
+    (`experience.learning_rate`); 1e-5 where none of these has one, or the rate of an optimizer of your own.
     class_incremental: labels over all classes seen, instead of the classes of the experience.
     seed: of batches and whatever the method draws. plugins: yours, asked before the method's own.
     Other arguments as Avalanche's `SupervisedTemplate`; training is counted in iterations, so there is no `train_epochs`.
@@ -67,7 +67,7 @@ class FineTune(SupervisedTemplate):
         train_iterations: int = 1000,
         warmup_iterations: int | None = None,
         reference_schedule: bool = False,
-        lr: float | Sequence[float] | None = None,
+        lr: float | Sequence[float] | Mapping[str, float] | None = None,
         weight_decay: float = 0.0,
         label_smoothing: float = 0.2,
         class_incremental: bool = False,
@@ -82,6 +82,7 @@ class FineTune(SupervisedTemplate):
         **base_kwargs: Any,
     ):
         _check_arguments(model, train_iterations, base_kwargs)
+        self.train_iterations = train_iterations
         warmup = min(100, train_iterations // 10) if warmup_iterations is None else warmup_iterations
         default_lr = 1e-5 if optimizer is None else optimizer.param_groups[0]["lr"]
         given = list(plugins or [])

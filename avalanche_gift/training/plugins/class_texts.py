@@ -53,10 +53,10 @@ class ClassTextsPlugin(SupervisedPlugin):
 
     def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         self._trained_up_to = max(self._trained_up_to, strategy.experience.current_experience)
-        self._set(strategy, self._meet(strategy.experience))
+        self._set(strategy, self.meet(strategy.experience))
 
     def before_forward(self, strategy: Any, **kwargs: Any) -> None:
-        own = self._meet(strategy.experience)
+        own = self.meet(strategy.experience)
         groups = self._groups_in_batch(strategy, own)
         self._set(strategy, *groups)
         self._row_mask = None if len(groups) == 1 else self._separate(strategy, own, groups)
@@ -66,13 +66,25 @@ class ClassTextsPlugin(SupervisedPlugin):
             strategy.mb_output = strategy.mb_output.masked_fill(self._row_mask, MASKED_LOGIT)
 
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
-        self._set(strategy, self._meet(strategy.experience))
+        self._set(strategy, self.meet(strategy.experience))
 
     def before_eval_exp(self, strategy: Any, **kwargs: Any) -> None:
-        self._set(strategy, self._meet(strategy.experience))
+        self._set(strategy, self.meet(strategy.experience))
 
-    def _meet(self, experience: Any) -> int:
-        """Notes the classes of an experience; returns the number under which `_set` finds them."""
+    def state_dict(self) -> dict[str, Any]:
+        """The experiences met, as plain values."""
+        return {"trained_up_to": self._trained_up_to, "groups": {str(group): each for group, each in self._groups.items()}}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """What `state_dict` returned."""
+        self._trained_up_to = state["trained_up_to"]
+        self._groups = {
+            int(group): (tuple(tuple(of_class) for of_class in prompts), labels)
+            for group, (prompts, labels) in state["groups"].items()
+        }
+
+    def meet(self, experience: Any) -> int:
+        """Notes the classes of an experience, so that batches may hold samples of it; returns the number it goes by here."""
         if self._class_names is not None:
             self._name(experience, self._class_names)
         if self.class_incremental:

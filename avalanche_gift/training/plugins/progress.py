@@ -28,7 +28,13 @@ class ProgressPlugin(SupervisedPlugin):
         name = getattr(experience, "task_name", experience.current_experience)
         # Far apart in a log file, where every refresh is a line.
         interval = 0.5 if sys.stderr.isatty() else 30.0
-        return tqdm(desc=f"{self.label} {name}".strip(), total=len(strategy.dataloader), mininterval=interval, unit="it")
+        return tqdm(
+            desc=f"{self.label} {name}".strip(),
+            total=len(strategy.dataloader),
+            initial=strategy.clock.train_exp_iterations,
+            mininterval=interval,
+            unit="it",
+        )
 
     def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
         if self._bar is not None:

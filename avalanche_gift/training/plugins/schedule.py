@@ -1,6 +1,6 @@
 """Experiences counted in iterations, and the learning rate as a function of the iteration."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -34,17 +34,22 @@ class IterationsPlugin(SupervisedPlugin):
 
 
 class CyclingLoader:
-    """`length` batches of a loader, begun again whenever it is used up."""
+    """`length` batches of a loader, begun again whenever it is used up.
+
+    start: the first batch wanted; those of its pass before it are read and dropped, so that it is what it would have been.
+    """
 
     def __init__(self, loader: Iterable[Any], length: int, *, seed: int | None = None):
         self.loader, self.length, self.seed = loader, length, seed
+        self.start = 0
 
     def __len__(self) -> int:
         return self.length
 
     def __iter__(self) -> Iterator[Any]:
         batches: Iterator[Any] = iter(())
-        for k in range(self.length):
+        begin = self.start - self.start % max(len(self.loader), 1) if self.start else 0  # type: ignore[arg-type]
+        for k in range(begin, self.length):
             with _SeededTorch(self.seed, k):
                 batch = next(batches, None)
                 if batch is None:
@@ -52,7 +57,8 @@ class CyclingLoader:
                     batch = next(batches, None)
             if batch is None:
                 raise ValueError("expected at least one batch of training data, got an empty experience")
-            yield batch
+            if k >= self.start:
+                yield batch
 
 
 class _SeededTorch:
@@ -74,22 +80,26 @@ class _SeededTorch:
 class WarmupCosinePlugin(SupervisedPlugin):
     """Sets the learning rate before each update: warm-up and cosine, begun anew in every experience.
 
-    lr: one number; one a training experience, in their order; or None for `experience.learning_rate` where the stream
-    gives one and `default_lr` elsewhere. iterations, warmup: of `schedule.warmup_cosine`. Holds no state.
+    lr: one number; one a training experience, in their order; by `experience.task_name`, `default_lr` for other tasks; or
+    None for `experience.learning_rate` where the stream gives one and `default_lr` elsewhere.
+    iterations, warmup: of `schedule.warmup_cosine`. Holds no state.
     """
 
     supports_distributed = True
 
     def __init__(
         self,
-        lr: float | Sequence[float] | None = None,
+        lr: float | Sequence[float] | Mapping[str, float] | None = None,
         *,
         iterations: int = 1000,
         warmup: int = 100,
         default_lr: float = 1e-5,
     ):
         super().__init__()
-        rates = [default_lr] if lr is None else [lr] if isinstance(lr, int | float) else list(lr)
+        if isinstance(lr, Mapping):
+            rates = [default_lr, *lr.values()]
+        else:
+            rates = [default_lr] if lr is None else [lr] if isinstance(lr, int | float) else list(lr)
         if not rates or not all(rate >= 0 for rate in rates):
             raise ValueError(f"expected learning rates >= 0, got {rates}")
         warmup_cosine(0, base_lr=0.0, iterations=iterations, warmup=warmup)
@@ -98,20 +108,22 @@ class WarmupCosinePlugin(SupervisedPlugin):
     def before_update(self, strategy: Any, **kwargs: Any) -> None:
         rate = warmup_cosine(
             strategy.clock.train_exp_iterations,
-            base_lr=self._base_lr(strategy),
+            base_lr=self.base_lr(strategy.experience, strategy.clock.train_exp_counter),
             iterations=self.iterations,
             warmup=self.warmup,
         )
         for group in strategy.optimizer.param_groups:
             group["lr"] = rate
 
-    def _base_lr(self, strategy: Any) -> float:
+    def base_lr(self, experience: Any, position: int) -> float:
+        """The base rate of an experience, the `position`-th to be trained."""
         if self.lr is None:
-            own = getattr(strategy.experience, "learning_rate", None)
+            own = getattr(experience, "learning_rate", None)
             return self.default_lr if own is None else own
         if isinstance(self.lr, int | float):
             return self.lr
-        position = strategy.clock.train_exp_counter
+        if isinstance(self.lr, Mapping):
+            return self.lr.get(getattr(experience, "task_name", ""), self.default_lr)
         if position >= len(self.lr):
             raise ValueError(f"expected a learning rate for each experience, got {len(self.lr)} and now experience {position}")
         return self.lr[position]

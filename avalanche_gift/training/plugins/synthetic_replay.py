@@ -10,6 +10,7 @@ from torch import Tensor
 
 from avalanche_gift.generation import as_policy
 from avalanche_gift.prompts import PromptSampler, imagenet_prompts, prompt_pool, training_prompts
+from avalanche_gift.training.batches import rows_of_batch
 from avalanche_gift.training.loss_terms import record_term, show_in_loss
 from avalanche_gift.training.plugins.class_texts import experience_prompts
 from avalanche_gift.training.seeds import combined_seed
@@ -37,6 +38,7 @@ class SyntheticReplayPlugin(SupervisedPlugin):
     experience join it, in their first template; those of the current experience are not in it.
     prompts_drawn: prompts an experience takes from the random stream where that is more than `images`: 10,000 repeats the
     published lists of MTIL order I (with seed 42), whose first 1,000 are used.
+    extend_pool: False keeps the classes of learned experiences out of the pool (Table 5, Synthetic†).
     seed: of prompts, pictures and batches. Equal seeds give equal pairs.
     """
 
@@ -53,6 +55,7 @@ class SyntheticReplayPlugin(SupervisedPlugin):
         towers: Sequence[str] = TOWERS,
         base_prompts: Sequence[str] | None = None,
         prompts_drawn: int | None = None,
+        extend_pool: bool = True,
         seed: int = 42,
     ):
         super().__init__()
@@ -65,7 +68,7 @@ class SyntheticReplayPlugin(SupervisedPlugin):
         self.source = as_policy(source)
         self.images, self.batch_size, self.towers, self.seed = images, batch_size, tuple(towers), seed
         self.base_prompts = None if base_prompts is None else list(base_prompts)
-        self.prompts_drawn = prompts_drawn
+        self.prompts_drawn, self.extend_pool = prompts_drawn, extend_pool
         self._teacher = Teacher(teacher, theta_initial)
         self._sampler = PromptSampler(seed)
         self._learned: dict[int, list[str]] = {}
@@ -92,7 +95,11 @@ class SyntheticReplayPlugin(SupervisedPlugin):
 
     def before_forward(self, strategy: Any, **kwargs: Any) -> None:
         self._renew_pairs(strategy)
-        batch = self._next_batch(strategy)
+        self._total = self.backward(strategy, strategy.clock.train_exp_iterations)
+
+    def backward(self, strategy: Any, iteration: int) -> Tensor:
+        """Goes backward on the synthetic losses of the batch of `iteration` in this experience; returns their sum."""
+        batch = self._batch(strategy, iteration)
         terms = {name: term for plugin in _losses(strategy) for name, term in plugin.synthetic_loss(strategy, batch).items()}
         for name, term in terms.items():
             record_term(strategy, name, term)
@@ -100,7 +107,7 @@ class SyntheticReplayPlugin(SupervisedPlugin):
             raise ValueError("expected at least one loss term from the plugins with synthetic_loss, got none")
         total = torch.stack(list(terms.values())).sum()
         total.backward()
-        self._total = total.detach()
+        return total.detach()
 
     def after_backward(self, strategy: Any, **kwargs: Any) -> None:
         if self._total is not None:
@@ -112,6 +119,21 @@ class SyntheticReplayPlugin(SupervisedPlugin):
         self._pairs = self._total = self._round_teacher = None
         if hasattr(experience, "task_name"):
             self._names[experience.current_experience] = experience.task_name
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the experiences so far leave behind; the pairs of the current one are made again from it."""
+        return {
+            "sampler": self._sampler.state_dict(),
+            "teacher": self._teacher.state_dict(),
+            "learned": [[index, prompts] for index, prompts in self._learned.items()],
+            "names": [[index, name] for index, name in self._names.items()],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """What `state_dict` returned."""
+        self._sampler.load_state_dict(state["sampler"])
+        self._teacher.load_state_dict(state["teacher"])
+        self._learned, self._names = dict(state["learned"]), dict(state["names"])
 
     def _renew_pairs(self, strategy: Any) -> None:
         """Fresh pairs where the source's policy wants them now; a round's pairs are a function of its number only."""
@@ -131,7 +153,7 @@ class SyntheticReplayPlugin(SupervisedPlugin):
         learned = [
             prompts
             for index, prompts in self._learned.items()
-            if index not in skip and self._names.get(index, index) not in skip
+            if self.extend_pool and index not in skip and self._names.get(index, index) not in skip
         ]
         pictures, prompts = obtain_pairs(
             self.source,
@@ -146,11 +168,12 @@ class SyntheticReplayPlugin(SupervisedPlugin):
         )
         return SyntheticPairs(pictures, prompts, strategy.model)
 
-    def _next_batch(self, strategy: Any) -> SyntheticBatch:
+    def _batch(self, strategy: Any, iteration: int) -> SyntheticBatch:
         if self._pairs is None:
             raise RuntimeError("expected before_training_exp to have made the synthetic pairs; train through the strategy")
-        rows = self._pairs.rows_of_batch(
-            strategy.clock.train_exp_iterations,
+        rows = rows_of_batch(
+            len(self._pairs),
+            iteration,
             batch_size=self.batch_size,
             seed=(self.seed, strategy.clock.train_exp_counter) if self._shuffle else None,
         )

@@ -1,0 +1,68 @@
+"""Pictures and texts that belong to no task, for methods that distil on a broad reference set."""
+
+import csv
+import os
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from torch.utils.data import Dataset
+from torchvision.datasets.folder import IMG_EXTENSIONS
+
+from avalanche_gift.benchmarks.pictures import PictureError
+
+CAPTION_COLUMNS = ("caption", "title", "text", "prompt")
+
+
+class FolderPictures(Dataset):
+    """All pictures below a folder, by path, without labels; each is opened when it is asked for.
+
+    Raises FileNotFoundError for no such folder, ValueError for one without pictures, and PictureError, with the file's
+    name, where a picture can't be read.
+    """
+
+    def __init__(self, root: str | os.PathLike[str]):
+        if not Path(root).is_dir():
+            raise FileNotFoundError(f"expected a folder of reference pictures, but there is no folder '{root}'")
+        found = (Path(folder, name) for folder, _, names in os.walk(root, followlinks=True) for name in names)
+        self.paths = sorted(path for path in found if path.suffix.lower() in IMG_EXTENSIONS)
+        if not self.paths:
+            raise ValueError(f"expected pictures ({' '.join(IMG_EXTENSIONS)}) below '{root}', got none")
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> Image.Image:
+        try:
+            with Image.open(self.paths[index]) as picture:
+                return picture.convert("RGB")
+        except Exception as error:  # PIL has no common ancestor for what broken files make it raise.
+            raise PictureError(f"can't read the reference picture {self.paths[index]}: {error}; remove it") from error
+
+
+def read_texts(path: str | os.PathLike[str]) -> list[str]:
+    """The texts of a file, each once, in order: lines of a .txt, or a column of a .csv or .tsv.
+
+    The column is the first of caption, title, text, prompt that the heading has. Raises ValueError for another ending, a
+    heading without such a column, or no text at all.
+    """
+    path = Path(path)
+    if path.suffix == ".txt":
+        texts = path.read_text(encoding="utf-8-sig").split("\n")
+    elif path.suffix in (".csv", ".tsv"):
+        texts = _column(path)
+    else:
+        raise ValueError(f"expected texts in a .txt, .csv or .tsv file, got '{path}'")
+    kept = list(dict.fromkeys(text.strip() for text in texts if text.strip()))
+    if not kept:
+        raise ValueError(f"expected at least one text in '{path}', got none")
+    return kept
+
+
+def _column(path: Path) -> list[str]:
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        rows: Any = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
+        column = next((name for name in CAPTION_COLUMNS if name in (rows.fieldnames or ())), None)
+        if column is None:
+            raise ValueError(f"expected one of the columns {CAPTION_COLUMNS} in '{path}', got {rows.fieldnames}")
+        return [row[column] or "" for row in rows]

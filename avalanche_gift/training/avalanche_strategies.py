@@ -1,0 +1,110 @@
+"""Avalanche's own LwF, EWC, Replay and iCaRL, unchanged, on the same CLIP, streams, optimiser, schedule and evaluator."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from avalanche.benchmarks.scenarios import CLScenario
+from avalanche.core import BasePlugin
+from avalanche.training.plugins.evaluation import EvaluationPlugin, default_evaluator
+from avalanche.training.supervised import EWC, ICaRL, LwF, Replay
+from avalanche.training.templates import SupervisedTemplate
+
+from avalanche_gift.benchmarks.running_labels import running_labels
+from avalanche_gift.models import CLIPClassifier
+from avalanche_gift.names import check_name
+from avalanche_gift.training.criterion import ClassificationLoss, OwnTaskLoss
+from avalanche_gift.training.plugins import (
+    ClassTextsPlugin,
+    FreshOptimizerPlugin,
+    IterationsPlugin,
+    LossTermsPlugin,
+    OwnTaskColumnsPlugin,
+    StoredPicturesPlugin,
+    WarmupCosinePlugin,
+    clip_optimizer,
+)
+from avalanche_gift.training.sigmoid_head import ImageTower, SigmoidHead
+
+AVALANCHE_STRATEGIES: dict[str, dict[str, Any]] = {
+    "avalanche-lwf": {"alpha": 1.0, "temperature": 2.0},
+    "avalanche-ewc": {"ewc_lambda": 1.0, "mode": "online", "decay_factor": 1.0},
+    "avalanche-replay": {"mem_size": 200},
+    "avalanche-icarl": {"memory_size": 2000, "buffer_transform": None, "fixed_memory": True},
+}
+"""By name, the method's own arguments where none are given; EWC's other mode keeps two copies of CLIP an experience."""
+
+_CLASSES = {"avalanche-lwf": LwF, "avalanche-ewc": EWC, "avalanche-replay": Replay}
+_ONE_LABEL_SPACE = ("avalanche-lwf", "avalanche-icarl")
+"""They take a label for the number of a column, whatever the experience; the others manage with texts that change."""
+
+
+def avalanche_strategy(
+    name: str,
+    model: CLIPClassifier,
+    benchmark: CLScenario,
+    *,
+    train_iterations: int = 1000,
+    warmup_iterations: int | None = None,
+    lr: float | Sequence[float] | None = None,
+    weight_decay: float = 0.0,
+    label_smoothing: float = 0.2,
+    class_incremental: bool = False,
+    seed: int = 42,
+    train_mb_size: int = 64,
+    eval_mb_size: int | None = None,
+    device: str | torch.device = "cpu",
+    plugins: Sequence[BasePlugin] | None = None,
+    evaluator: EvaluationPlugin | Callable[[], EvaluationPlugin] = default_evaluator,
+    **method: Any,
+) -> tuple[SupervisedTemplate, CLScenario]:
+    """The strategy, and the stream to train and evaluate it on: the one given, with running labels where it needs those.
+
+    name: of AVALANCHE_STRATEGIES. benchmark: as `clip_benchmark` makes it. method: arguments of the Avalanche class in place
+    of those in AVALANCHE_STRATEGIES. The others as `FineTune`, whose protocol this is: replayed samples and old classes meet
+    the classes of their own experience only, and evaluation does too, unless class_incremental.
+
+    iCaRL sees no texts: it trains the image tower under a linear layer that begins as the class texts, by binary
+    cross-entropy without label smoothing, and evaluates by the nearest class mean: by chance for classes not trained on.
+    Replay's batches are twice as large from the second experience on.
+    """
+    check_name("strategy of Avalanche", name, AVALANCHE_STRATEGIES)
+    warmup = min(100, train_iterations // 10) if warmup_iterations is None else warmup_iterations
+    counts = [len(experience.class_names) for experience in benchmark.train_stream]
+    if name in _ONE_LABEL_SPACE:
+        benchmark = running_labels(benchmark, class_incremental=class_incremental)
+    separate = name in _ONE_LABEL_SPACE and not class_incremental
+    own = [
+        *(plugins or ()),
+        *([OwnTaskColumnsPlugin(counts)] if separate else []),
+        StoredPicturesPlugin(),
+        FreshOptimizerPlugin(),
+        IterationsPlugin(train_iterations, seed=seed),
+        WarmupCosinePlugin(lr, iterations=train_iterations, warmup=warmup),
+        LossTermsPlugin(),
+    ]
+    common = {
+        "train_mb_size": train_mb_size,
+        "eval_mb_size": train_mb_size if eval_mb_size is None else eval_mb_size,
+        "device": device,
+        "evaluator": evaluator,
+        **AVALANCHE_STRATEGIES[name],
+        **method,
+    }
+    if name == "avalanche-icarl":
+        return _icarl(model, benchmark, weight_decay=weight_decay, plugins=own, **common), benchmark
+    criterion = ClassificationLoss(label_smoothing)
+    strategy = _CLASSES[name](
+        model=model,
+        optimizer=clip_optimizer(model, weight_decay=weight_decay),
+        criterion=OwnTaskLoss(criterion, counts) if separate else criterion,
+        plugins=[ClassTextsPlugin(class_incremental=class_incremental or separate), *own],
+        **common,
+    )
+    return strategy, benchmark
+
+
+def _icarl(model: CLIPClassifier, benchmark: CLScenario, *, weight_decay: float, **arguments: Any) -> ICaRL:
+    tower, head = ImageTower(model), SigmoidHead.from_texts(model, list(benchmark.train_stream))
+    optimizer = clip_optimizer(torch.nn.ModuleList([tower, head]), weight_decay=weight_decay)
+    return ICaRL(feature_extractor=tower, classifier=head, optimizer=optimizer, **arguments)

@@ -1,0 +1,77 @@
+"""What a strategy must remember to go on: taken from it, and given back to one built the same way."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NoReturn
+
+from torch import Tensor
+
+from avalanche_gift.training.checkpoint_files import CheckpointError, random_state, restore_random_state
+
+CLOCK = ("train_iterations", "train_exp_counter", "train_exp_epochs", "train_exp_iterations", "total_iterations")
+
+
+def strategy_state(strategy: Any) -> dict[str, Any]:
+    """Weights, optimiser, counters, random generators, and the `state_dict()` of every plugin and metric that has one.
+
+    A plugin hands out what `before_training_exp` does not make anew from the weights an experience begins with, as tensors
+    and plain values under names.
+    """
+    return {
+        "model": dict(strategy.model.state_dict()),
+        "optimizer": _optimizer_state(strategy),
+        "clock": {name: getattr(strategy.clock, name) for name in CLOCK},
+        "random": random_state(),
+        "parts": {name: part.state_dict() for name, part in _parts(strategy)},
+    }
+
+
+def restore_strategy(strategy: Any, state: Mapping[str, Any]) -> None:
+    """Puts a state back. Raises CheckpointError where it is of a strategy built otherwise."""
+    parts = dict(_parts(strategy))
+    if parts.keys() != state["parts"].keys():
+        _refuse(f"plugins and metrics are {sorted(parts)}, got {sorted(state['parts'])}")
+    try:
+        strategy.model.load_state_dict(state["model"])
+    except RuntimeError as error:
+        _refuse(f"weights are others: {error}")
+    _restore_optimizer(strategy, state["optimizer"])
+    for name in CLOCK:
+        setattr(strategy.clock, name, state["clock"][name])
+    for name, part in parts.items():
+        part.load_state_dict(state["parts"][name])
+    restore_random_state(state["random"])
+
+
+def _parts(strategy: Any) -> Iterator[tuple[str, Any]]:
+    """Plugins and metrics with a state, by their place and class."""
+    metrics = getattr(strategy.evaluator, "metrics", ())
+    for number, part in enumerate([*strategy.plugins, *metrics]):
+        if callable(getattr(part, "state_dict", None)) and callable(getattr(part, "load_state_dict", None)):
+            yield f"{number}-{type(part).__name__}", part
+
+
+def _optimizer_state(strategy: Any) -> dict[str, Any]:
+    """By the names of parameters, whose order in the optimiser depends on when each came to be."""
+    states = strategy.optimizer.state
+    by_name = {name: states[parameter] for name, parameter in strategy.model.named_parameters() if parameter in states}
+    options = [{name: value for name, value in group.items() if name != "params"} for group in strategy.optimizer.param_groups]
+    return {"state": by_name, "groups": options}
+
+
+def _restore_optimizer(strategy: Any, state: Mapping[str, Any]) -> None:
+    parameters = dict(strategy.model.named_parameters())
+    strategy.optimizer.state.clear()
+    for name, values in state["state"].items():
+        # As in Optimizer.load_state_dict: moments live with their parameter, the step count on the CPU.
+        strategy.optimizer.state[parameters[name]] = {
+            key: value.to(parameters[name].device) if isinstance(value, Tensor) and key != "step" else value
+            for key, value in values.items()
+        }
+    for group, options in zip(strategy.optimizer.param_groups, state["groups"], strict=True):
+        group.update({name: tuple(value) if name == "betas" else value for name, value in options.items()})
+
+
+def _refuse(what: str) -> NoReturn:
+    raise CheckpointError(
+        f"expected a checkpoint of this strategy, but its {what}; go on with the configuration and release that wrote it"
+    )
