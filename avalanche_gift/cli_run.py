@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avalanche_gift.interruption import Interruption, interruptible
+
 if TYPE_CHECKING:
     from avalanche_gift.config import RunConfig
 
@@ -50,7 +52,10 @@ def add_command(commands: Any) -> None:
     add("--cache-dir", metavar="DIR", help="keep resized test pictures there, so that each is decoded once")
     add("--workers", type=int, default=0, metavar="N", help="processes that read pictures (default 0)")
     add("--device", default="cpu")
-    add("--out", required=True, metavar="DIR", help="finished runs in it are not run again")
+    add("--out", required=True, metavar="DIR", help="finished runs in it are not run again, those cut off go on")
+    add("--checkpoint-every", type=int, default=200, metavar="N", help="iterations (default 200), and before each experience")
+    add("--save-model", action="store_true", help="also the weights at the end of each run, as model.safetensors")
+    add("--take-over", action="store_true", help="use --out although a process of another host seems to work in it")
     add("--debug", action="store_true", help="show the traceback of an error")
     _add_hyperparameters(command.add_argument_group("hyperparameters", "Defaults: the paper's, or those of a small benchmark."))
 
@@ -82,7 +87,8 @@ def run(arguments: argparse.Namespace) -> int:
     if different := departures(_settings(arguments)):
         print(f"Settings other than the paper's: {different}.")
     out = Path(arguments.out)
-    results, failures = _run_all(configs, out, arguments.debug)
+    with interruptible() as interruption:
+        results, failures = _run_all(configs, arguments, interruption)
     _show(results, configs, out)
     for name, error in failures:
         print(f"avalanche-gift: {name} failed: {error}", file=sys.stderr)
@@ -90,17 +96,27 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _run_all(
-    configs: Sequence["RunConfig"], out: Path, debug: bool
+    configs: Sequence["RunConfig"], arguments: argparse.Namespace, interruption: Interruption
 ) -> tuple[list[dict[str, Any]], list[tuple[str, Exception]]]:
     """The results there are, and what went wrong with the others; the first error itself where there are no results."""
     from avalanche_gift.run import run as run_one
 
-    results, failures = [], []
+    results: list[dict[str, Any]] = []
+    failures: list[tuple[str, Exception]] = []
     for config in configs:
         try:
-            results.append(run_one(config, out / config.strategy / f"seed-{config.seed}"))
+            results.append(
+                run_one(
+                    config,
+                    Path(arguments.out) / config.strategy / f"seed-{config.seed}",
+                    checkpoint_every=arguments.checkpoint_every,
+                    save_model=arguments.save_model,
+                    take_over=arguments.take_over,
+                    interruption=interruption,
+                )
+            )
         except ERRORS as error:
-            if debug:
+            if arguments.debug:
                 raise
             failures.append((f"{config.strategy}, seed {config.seed}", error))
             if len(configs) > 1:

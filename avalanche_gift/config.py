@@ -1,6 +1,7 @@
 """What decides the numbers of a run."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,3 +44,9 @@ class RunConfig:
         fields = dataclasses.asdict(self)
         del fields["cache_dir"]
         return {key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()}
+
+
+def differences(*, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """In words, `lr: there 0.1, asked 0.2; ...`; empty where both are the same."""
+    names = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+    return "; ".join(f"{name}: there {found.get(name)!r}, asked {wanted.get(name)!r}" for name in names)

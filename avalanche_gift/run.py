@@ -1,8 +1,7 @@
 """One run: one strategy on one stream with one seed, evaluated before training and after each experience."""
 
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,52 +9,115 @@ import numpy as np
 import torch
 from avalanche.benchmarks.scenarios import CLScenario
 from avalanche.evaluation.metrics import accuracy_metrics
-from avalanche.logging import CSVLogger, TensorboardLogger, TextLogger
 from avalanche.training.plugins import EvaluationPlugin
+from avalanche.training.templates import SupervisedTemplate
+from safetensors.torch import save
 
 from avalanche_gift.by_name import load_benchmark, load_model
-from avalanche_gift.config import RunConfig
+from avalanche_gift.checkpoint import RunState
+from avalanche_gift.config import RunConfig, differences
 from avalanche_gift.evaluation import (
     AccuracyMatrix,
     ClassIncrementalAccuracy,
+    at_once_metrics,
     continual_metrics,
     footprint,
     measure,
     read_results,
     write_results,
 )
+from avalanche_gift.evaluation.memory import Measurement
 from avalanche_gift.evaluation.results import ResultsError, software_versions
+from avalanche_gift.files import write_aside
+from avalanche_gift.interruption import Interruption
+from avalanche_gift.lock import locked
 from avalanche_gift.models import CLIPClassifier
 from avalanche_gift.names import check_name
+from avalanche_gift.run_loggers import open_loggers
+from avalanche_gift.run_loop import train_and_evaluate
 from avalanche_gift.strategy_arguments import own_arguments
-from avalanche_gift.training import STRATEGIES, FineTune, ZeroShot
+from avalanche_gift.training import AVALANCHE_STRATEGIES, STRATEGIES, FineTune, Joint
+from avalanche_gift.training.plugins.checkpoints import CheckpointPlugin
 from avalanche_gift.training.plugins.progress import ProgressPlugin
 
 
-def run(config: RunConfig, folder: Path, report: Callable[[str], None] = print) -> dict[str, Any]:
+def run(
+    config: RunConfig,
+    folder: Path,
+    report: Callable[[str], None] = print,
+    *,
+    checkpoint_every: int = 200,
+    save_model: bool = False,
+    take_over: bool = False,
+    interruption: Interruption | None = None,
+) -> dict[str, Any]:
     """Trains and evaluates; writes TensorBoard events, CSV, a text log and, at the end, `results.json` into `folder`.
 
-    A folder whose results have this configuration is not run again. Raises ValueError where they have another one.
+    A folder whose results have this configuration is not run again. One whose run was cut off goes on from its last
+    checkpoint: at the start of every experience, and each `checkpoint_every` iterations. On CPU the results are then, bit
+    for bit, those of an uninterrupted run. save_model: also writes the CLIP's weights at the end, `model.safetensors`.
+
+    Raises ValueError where the folder is of another configuration or other data, and LockedError (a ValueError) where
+    another process works in it; `take_over`: see `lock.locked`.
     """
     done = finished(config, folder)
     if done is not None:
         report(f"{config.strategy}, seed {config.seed}: done before, see {folder / 'results.json'}")
         return done
+    with locked(folder, take_over=take_over):
+        model, results, state = _run(config, folder, report, checkpoint_every, interruption or Interruption())
+        if save_model:
+            tensors = {name: tensor.contiguous() for name, tensor in model.clip.state_dict().items()}
+            write_aside(folder / "model.safetensors", save(tensors))
+        write_results(folder / "results.json", results)
+        state.checkpoints.clear()
+    return results
+
+
+def _run(
+    config: RunConfig, folder: Path, report: Callable[[str], None], checkpoint_every: int, interruption: Interruption
+) -> tuple[CLIPClassifier, dict[str, Any], RunState]:
+    """The model at the end, the results, and what was kept on the way."""
     seed_everything(config.seed)
     model = load_model(config.model)
     benchmark = load_benchmark(config, model)
-    folder.mkdir(parents=True, exist_ok=True)
+    state = RunState(config, benchmark, folder)
+    found = state.found(report)
     matrix = AccuracyMatrix()
     pooled = [ClassIncrementalAccuracy()] if config.class_incremental else []
-    with open_loggers(folder) as loggers:
-        strategy = build(config, model, EvaluationPlugin(accuracy_metrics(experience=True), matrix, *pooled, loggers=loggers))
+    logged = {} if found is None else {"sizes": found["run"]["logs"], "step": found["clock"]["train_iterations"]}
+    with open_loggers(folder, **logged) as loggers:
+        evaluator = EvaluationPlugin(accuracy_metrics(experience=True), matrix, *pooled, loggers=loggers)
+        strategy, benchmark = build_for(benchmark, config, model, evaluator)
+        plugin = None
+        if can_resume(config.strategy):
+            plugin = CheckpointPlugin(state.checkpoints, every=checkpoint_every, interruption=interruption, state_of=state.of)
+            strategy.plugins.insert(strategy.plugins.index(evaluator), plugin)
         with measure(config.device) as used:
-            train_and_evaluate(strategy, benchmark, config)
+            train_and_evaluate(strategy, benchmark, config, state, plugin)
+    used.seconds = state.seconds
+    results = _results(config, benchmark, strategy, matrix, used)
+    if pooled:
+        among_all = pooled[0].result()
+        among_all.setdefault("average", among_all["last"])  # joint, whose one training is all there is
+        results["class_incremental"] = {name: among_all[name] for name in ("average", "last")}
+        report(
+            f"{config.strategy}, seed {config.seed}, among all classes seen: Average {among_all['average']:.2f}, "
+            f"Last {among_all['last']:.2f}"
+        )
+    return model, results, state
+
+
+def _results(
+    config: RunConfig, benchmark: CLScenario, strategy: Any, matrix: AccuracyMatrix, used: Measurement
+) -> dict[str, Any]:
     experiences = [experience.task_name for experience in benchmark.train_stream]
     accuracy: list[Any] = matrix.rows()
     if len(accuracy) == 1:  # zero-shot: the same throughout
         accuracy = accuracy * (len(experiences) + 1)
-    results: dict[str, Any] = {
+    if at_once := isinstance(strategy, Joint):  # one training, which stands for them all
+        accuracy[1:] = [accuracy[-1]] * len(experiences)
+    return {
         "schema_version": 1,
         "strategy": config.strategy,
         "seed": config.seed,
@@ -64,20 +126,17 @@ def run(config: RunConfig, folder: Path, report: Callable[[str], None] = print) 
         "config": config.settings(),
         "versions": software_versions(),
         "accuracy": accuracy,
-        "metrics": continual_metrics(accuracy[1:]),
+        **({"trained_at_once": True} if at_once else {}),
+        "metrics": at_once_metrics(accuracy[1:]) if at_once else continual_metrics(accuracy[1:]),
         "seconds": used.seconds,
         "peak_memory_bytes": used.peak_memory_bytes,
         "footprint": footprint(strategy),
     }
-    if pooled:
-        found = pooled[0].result()
-        results["class_incremental"] = {name: found[name] for name in ("average", "last")}
-        report(
-            f"{config.strategy}, seed {config.seed}, among all classes seen: Average {found['average']:.2f}, "
-            f"Last {found['last']:.2f}"
-        )
-    write_results(folder / "results.json", results)
-    return results
+
+
+def can_resume(strategy: str) -> bool:
+    """Whether a run of it goes on from a checkpoint. Avalanche's own strategies hold no state that can be taken out."""
+    return strategy not in AVALANCHE_STRATEGIES and strategy != "zero-shot"
 
 
 def finished(config: RunConfig, folder: Path) -> dict[str, Any] | None:
@@ -86,13 +145,9 @@ def finished(config: RunConfig, folder: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     results = read_results(path)
-    wanted, found = config.settings(), results["config"]
-    differing = sorted(key for key in wanted.keys() | found.keys() if wanted.get(key) != found.get(key))
-    if differing:
+    if different := differences(found=results["config"], wanted=config.settings()):
         raise ResultsError(
-            f"expected {path} to be of this configuration, but {differing} differ"
-            f" ({', '.join(f'{key}: there {found.get(key)!r}, asked {wanted.get(key)!r}' for key in differing)}); use another "
-            "--out, or remove that folder"
+            f"expected {path} to be of this configuration, but {different}; use another --out, or remove that folder"
         )
     return results
 
@@ -103,42 +158,31 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-@contextmanager
-def open_loggers(folder: Path) -> Iterator[list[Any]]:
-    """Avalanche's TensorBoard, CSV and text loggers, writing into `folder` until the block ends."""
-    tensorboard, csv = TensorboardLogger(str(folder / "tensorboard")), CSVLogger(str(folder / "csv"))
-    try:
-        with open(folder / "log.txt", "w", encoding="utf-8") as log:
-            yield [tensorboard, csv, TextLogger(log)]
-    finally:
-        tensorboard.writer.close()
-        csv.close()
+def build_for(
+    benchmark: CLScenario, config: RunConfig, model: CLIPClassifier, evaluator: EvaluationPlugin
+) -> tuple[SupervisedTemplate, CLScenario]:
+    """The strategy that a configuration names, and the stream in the form that it needs."""
+    if config.strategy in AVALANCHE_STRATEGIES:
+        return STRATEGIES[config.strategy](model, benchmark, **_arguments(config, evaluator))
+    return build(config, model, evaluator), benchmark
 
 
 def build(config: RunConfig, model: CLIPClassifier, evaluator: EvaluationPlugin) -> FineTune:
-    """The strategy that a configuration names, with its own arguments."""
+    """One of this package's strategies, with its own arguments."""
     kind = STRATEGIES[check_name("strategy", config.strategy, STRATEGIES)]
-    return kind(
-        model=model,
-        train_iterations=config.train_iterations,
-        train_mb_size=config.train_mb_size,
-        eval_mb_size=config.eval_mb_size,
-        lr=config.lr,
-        seed=config.seed,
-        class_incremental=config.class_incremental,
-        device=config.device,
-        plugins=[] if kind is ZeroShot else [ProgressPlugin(config.strategy)],
-        evaluator=evaluator,
+    return kind(model=model, **_arguments(config, evaluator))
+
+
+def _arguments(config: RunConfig, evaluator: EvaluationPlugin) -> dict[str, Any]:
+    return {
+        "train_iterations": config.train_iterations,
+        "train_mb_size": config.train_mb_size,
+        "eval_mb_size": config.eval_mb_size,
+        "lr": config.lr,
+        "seed": config.seed,
+        "class_incremental": config.class_incremental,
+        "device": config.device,
+        "plugins": [] if config.strategy == "zero-shot" else [ProgressPlugin(config.strategy)],
+        "evaluator": evaluator,
         **own_arguments(config),
-    )
-
-
-def train_and_evaluate(strategy: FineTune, benchmark: CLScenario, config: RunConfig) -> None:
-    """Before training, and after each experience, all test sets; once where neither weights nor classes ever change."""
-    options = {"num_workers": config.num_workers}
-    strategy.eval(benchmark.test_stream, **options)
-    if isinstance(strategy, ZeroShot) and not config.class_incremental:
-        return
-    for experience in benchmark.train_stream:
-        strategy.train(experience, eval_streams=[], **options)
-        strategy.eval(benchmark.test_stream, **options)
+    }

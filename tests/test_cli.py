@@ -74,7 +74,7 @@ def test_a_finished_run_is_not_run_again_and_another_configuration_is_refused(fo
     assert main(arguments(folders, tmp_path, strategies=["finetune"])) == 0
     assert "done before" in capsys.readouterr().out
     assert main(arguments(folders, tmp_path, "--lr", "0.5", strategies=["finetune"])) == 2
-    assert "['lr'] differ (lr: there None, asked 0.5)" in capsys.readouterr().err
+    assert "of this configuration, but lr: there None, asked 0.5; use another --out" in capsys.readouterr().err
     assert path.read_bytes() == before
 
 

@@ -1,0 +1,43 @@
+"""The order of a run: evaluate, then train and evaluate an experience after the other, from where a checkpoint left it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from avalanche.benchmarks.scenarios import CLScenario
+
+from avalanche_gift.checkpoint import RunState
+from avalanche_gift.config import RunConfig
+from avalanche_gift.training import Joint, ZeroShot
+from avalanche_gift.training.plugins.checkpoints import CheckpointPlugin
+from avalanche_gift.training.state import restore_strategy
+
+
+def train_and_evaluate(
+    strategy: Any, benchmark: CLScenario, config: RunConfig, state: RunState, plugin: CheckpointPlugin | None
+) -> None:
+    """All test sets before training and after each experience; once where neither weights nor classes ever change.
+
+    plugin: None for a strategy that can't go on from a checkpoint and begins anew.
+    """
+    options = {"num_workers": config.num_workers}
+    units = _units(strategy, benchmark, config)
+    place = None if plugin is None else state.checkpoints.newest()
+    if place is None:
+        strategy.eval(benchmark.test_stream, **options)
+    else:
+        restore_strategy(strategy, state.checkpoints.read(place[0], 0))
+    first, iteration = place or (0, 0)
+    for number in range(first, len(units)):
+        if plugin is not None and (number > first or place is None):
+            state.checkpoints.write(number, 0, state.of(strategy))
+        if plugin is not None and number == first:
+            plugin.resume_at(iteration)
+        strategy.train(units[number], eval_streams=[], **options)
+        strategy.eval(benchmark.test_stream, **options)
+
+
+def _units(strategy: Any, benchmark: CLScenario, config: RunConfig) -> Sequence[Any]:
+    """What each call of `train` gets."""
+    if isinstance(strategy, ZeroShot) and not config.class_incremental:
+        return []
+    return [benchmark.train_stream] if isinstance(strategy, Joint) else list(benchmark.train_stream)
