@@ -9,10 +9,13 @@ from typing import Any
 __version__ = "0.1.0"
 
 _WHERE = {
-    "GIFT": "training",
-    "FineTune": "training",
-    "L2": "training",
-    "ZeroShot": "training",
+    **dict.fromkeys(
+        (
+            *("GIFT", "FineTune", "ZeroShot", "Joint", "L2", "EWC", "EWCV", "LwF", "LwFVR", "ICaRL", "WiSEFT", "ZSCL"),
+            "MoEAdapters",
+        ),
+        "training",
+    ),
     "CLIPClassifier": "models",
     "ClassTextsPlugin": "training.plugins",
     "MTIL": "benchmarks",

@@ -1,5 +1,6 @@
 """One run: one strategy on one stream with one seed, evaluated before training and after each experience."""
 
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -43,7 +44,7 @@ from avalanche_gift.training.plugins.progress import ProgressPlugin
 
 def run(
     config: RunConfig,
-    folder: Path,
+    folder: str | os.PathLike[str],
     report: Callable[[str], None] = print,
     *,
     checkpoint_every: int = 200,
@@ -60,6 +61,7 @@ def run(
     Raises ValueError where the folder is of another configuration or other data, and LockedError (a ValueError) where
     another process works in it; `take_over`: see `lock.locked`.
     """
+    folder = Path(folder)
     done = finished(config, folder)
     if done is not None:
         report(f"{config.strategy}, seed {config.seed}: done before, see {folder / 'results.json'}")

@@ -54,7 +54,7 @@ def test_an_unknown_word_is_warned_of_once_by_name():
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_zero_shot_is_far_above_chance_on_a_task_never_seen(model, task):
+def test_zero_shot_leaves_something_to_learn_and_something_to_lose(model, task):
     pictures, labels = draw_task(task, "test", seed=0)
     model.set_classes(TASKS[task])
     model.eval()
@@ -63,7 +63,7 @@ def test_zero_shot_is_far_above_chance_on_a_task_never_seen(model, task):
     batch = torch.stack([model.eval_transform(Image.fromarray(picture)) for picture in pictures])
     with torch.no_grad():
         right = (model(batch).argmax(1) == torch.from_numpy(labels)).float().mean()
-    assert right >= 0.5, f"{task}: {right:.2f}, where chance is {1 / len(TASKS[task]):.2f}"
+    assert 0.60 <= right <= 0.85, f"{task}: {right:.2f}, where chance is {1 / len(TASKS[task]):.2f}"
 
 
 def test_a_prompt_and_a_seed_give_one_picture_at_any_batch_size():
@@ -98,7 +98,7 @@ def test_generated_pictures_are_what_their_prompts_say(model):
     with torch.no_grad():
         batch = torch.stack([model.eval_transform(picture) for picture in pictures])
         right = model(batch).argmax(1) == torch.arange(len(concepts))
-    assert right.float().mean() >= 0.6
+    assert right.float().mean() >= 0.8
 
 
 @pytest.mark.parametrize("part", ["clip", "text_to_image"])
@@ -120,7 +120,7 @@ def test_the_model_card_tells_how_the_pair_was_made():
     card = json.loads((MINI_FOLDER / "model_card.json").read_text(encoding="utf-8"))
     assert (MINI_FOLDER / "MODEL_CARD.md").is_file()
     assert {"command", "options", "versions", "results"} <= card.keys()
-    assert card["options"]["seed"] == 0
+    assert card["options"]["seed"] == 1
 
 
 def test_a_shortened_run_ends_with_a_whole_table(tmp_path, capsys):

@@ -52,6 +52,13 @@ def test_ahead_per_task_and_a_plain_generator_train_to_the_same_weights(tmp_path
     assert not equal_weights(plain, trained(Noise(), seed=6))
 
 
+def test_a_store_of_another_order_of_tasks_is_refused_by_the_name_of_the_task(tmp_path):
+    store = SyntheticStore(tmp_path)
+    fill(store, Noise(), plan_tasks(BASE_PROMPTS, STREAM[::-1], images=8, seed=5), seed=5)
+    with pytest.raises(StoreError, match=r"pictures of the task 'task0'.*found those of 'task2'"):
+        trained(Ahead(tmp_path))
+
+
 def test_a_strategy_draws_what_the_plan_says():
     generator = Noting()
     trained(PerTask(generator))

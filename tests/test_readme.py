@@ -14,7 +14,10 @@ from world import COUNTS, made_stream, tiny_model
 
 import avalanche_gift
 from avalanche_gift import GIFT, CLIPClassifier, benchmarks, generation
+from avalanche_gift.config import RunConfig
+from avalanche_gift.evaluation import read_results
 from avalanche_gift.generation import DiffusersGenerator
+from avalanche_gift.training import STRATEGIES
 
 README = Path(__file__).parents[1] / "README.md"
 
@@ -76,6 +79,20 @@ def test_the_extensions_train_in_under_fifteen_lines_each():
     metrics = strategy.train(names["colour_stream"](Flat(), Flat(), model).train_stream)
     assert 0 < metrics["LossTerm/aligned_features/train_phase/train_stream"] < 0.2
     assert not torch.equal(before, model.clip.state_dict()["visual.proj"])
+
+
+def test_a_new_baseline_in_sixty_lines_runs_to_results(tmp_path, monkeypatch):
+    text = blocks("L1Plugin")
+    assert len(text.splitlines()) < 60
+    monkeypatch.chdir(tmp_path)
+    config = RunConfig
+    small = {"tasks": ("shapes", "letters"), "train_iterations": 2, "train_mb_size": 4}
+    monkeypatch.setattr("avalanche_gift.config.RunConfig", lambda *names, model, **_: config(*names, model=model, **small))
+    try:
+        exec(text, {})
+    finally:
+        STRATEGIES.pop("l1", None)
+    assert read_results(tmp_path / "runs" / "l1" / "results.json")["strategy"] == "l1"
 
 
 def shortened(monkeypatch, **settings):

@@ -30,9 +30,19 @@ class Ahead:
         if not self.store.positions():
             raise StoreError(f"expected a store of synthetic pictures in '{self.store.root}', found no task-*/meta.json")
 
-    def pairs_of(self, position: int, count: int) -> tuple[list[Image.Image], list[str]]:
-        """The first `count` pictures of the task at `position`, and their prompts; dropped ones are left out."""
-        return self.store.task(position).pairs(count)
+    def pairs_of(self, position: int, count: int, name: str | None = None) -> tuple[list[Image.Image], list[str]]:
+        """The first `count` pictures of the task at `position`, and their prompts; dropped ones are left out.
+
+        name: of the task, where its experience has one. Raises StoreError where the pictures are of another.
+        """
+        folder = self.store.task(position)
+        made_for = (folder.meta() or {}).get("task")
+        if None not in (name, made_for) and name != made_for:
+            raise StoreError(
+                f"expected pictures of the task {name!r} in '{folder.root}', found those of {made_for!r}; make a store with "
+                "the same tasks in the same order"
+            )
+        return folder.pairs(count)
 
     def pairs(self, count: int, *, seed: int, exclude: Collection[str] = ()) -> tuple[list[Image.Image], list[str]]:
         """Pictures of any task, to look at: a `PairSource`."""

@@ -21,18 +21,18 @@ from avalanche_gift.training.zscl import ZSCL
 STRATEGIES: dict[str, Any] = {
     "zero-shot": ZeroShot,
     "finetune": FineTune,
-    "l2": L2,
     "joint": Joint,
+    "l2": L2,
     "ewc": EWC,
     "ewc-v": EWCV,
     "lwf": LwF,
     "lwf-vr": LwFVR,
-    "wise-ft": WiSEFT,
     "icarl": ICaRL,
+    "wise-ft": WiSEFT,
     "zscl": ZSCL,
     "moe-adapters": MoEAdapters,
-    **{name: partial(avalanche_strategy, name) for name in AVALANCHE_STRATEGIES},
     "gift": GIFT,
+    **{name: partial(avalanche_strategy, name) for name in AVALANCHE_STRATEGIES},
 }
 """By their names on the command line and in results. Avalanche's own take a stream and return one, too."""
 

@@ -48,17 +48,18 @@ def obtain_pairs(
     count: int,
     drawn: int | None = None,
     position: int,
+    name: str | None = None,
     first: int = 0,
     seed: int,
 ) -> tuple[list[Any], list[str]]:
     """`count` pictures with their prompts. A source of existing pairs gives its own; a generator follows drawn prompts.
 
     drawn: prompts taken from the sampler, of which the first `count` are used; the same number where None. first: the number
-    of the first picture within the experience, which decides its seed. A source with `pairs_of(position, count)` holds the
-    pictures of each experience already.
+    of the first picture within the experience, which decides its seed. A source with `pairs_of(position, count, name)` holds
+    the pictures of each experience already.
     """
     if callable(getattr(source, "pairs_of", None)):
-        pictures, prompts = source.pairs_of(position, count)
+        pictures, prompts = source.pairs_of(position, count, name)
     elif callable(getattr(source, "pairs", None)):
         pictures, prompts = source.pairs(count, seed=picture_seed(position, 0, seed), exclude=own_prompts)
     else:

@@ -163,6 +163,7 @@ class SyntheticReplayPlugin(SupervisedPlugin):
             count=self.images,
             drawn=self.prompts_drawn,
             position=strategy.clock.train_exp_counter,
+            name=getattr(experience, "task_name", None),
             first=self._round * self.images,
             seed=self.seed,
         )
