@@ -1,10 +1,12 @@
 """What the command line names: models, streams, sources of pictures."""
 
 import random
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from avalanche.benchmarks.scenarios import CLScenario
 
 from avalanche_gift.benchmarks import (
@@ -24,6 +26,7 @@ from avalanche_gift.benchmarks.mtil import task_order
 from avalanche_gift.benchmarks.stream import in_order
 from avalanche_gift.config import RunConfig
 from avalanche_gift.generation import PairSource, as_source, mini_generator, picture_seed
+from avalanche_gift.generation.mini import GUIDANCE
 from avalanche_gift.models import CLIPClassifier
 from avalanche_gift.models.mini import mini_clip
 from avalanche_gift.names import check_name
@@ -38,6 +41,20 @@ CLASS_INCREMENTAL = {
 """Streams of new classes by name, and their steps."""
 
 BENCHMARKS = ("digits", "folders", "mini", "mtil", *CLASS_INCREMENTAL)
+
+
+NOT_OF = {"mini": ("data", "shots", "max_pictures"), "digits": ("data", "shots", "max_pictures", "tasks")}
+"""Options that a benchmark does not have."""
+
+
+def check_device(name: str) -> None:
+    """Raises ValueError for a device that is not there. torch says it late, and each kind in another kind of error."""
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"expected a --device such as cpu, cuda or cuda:1, got {name!r}: {error}") from None
+    if device.type == "cuda" and (device.index or 0) >= (count := torch.cuda.device_count()):
+        raise ValueError(f"expected a --device that is there, got {name!r}, but PyTorch finds {count or 'no'} GPU")
 
 
 def load_model(name: str) -> CLIPClassifier:
@@ -56,6 +73,9 @@ def load_benchmark(config: RunConfig, model: CLIPClassifier) -> CLScenario:
     check_name("benchmark", config.benchmark, BENCHMARKS)
     if config.order is not None and config.benchmark != "mtil":
         raise ValueError(f"expected --order for the benchmark mtil only, got it for {config.benchmark}")
+    if given := [name for name in NOT_OF.get(config.benchmark, ()) if getattr(config, name) is not None]:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise ValueError(f"expected no {options} for the benchmark {config.benchmark}, which has no such choice; leave it out")
     common: dict[str, Any] = {
         "train_transform": model.train_transform,
         "eval_transform": model.eval_transform,
@@ -84,7 +104,12 @@ def is_class_incremental(benchmark: str) -> bool:
 
 
 def load_source(config: RunConfig) -> Any:
-    """The pictures for GIFT: a folder, or the generator that belongs to the benchmark."""
+    """The pictures for GIFT: a folder, or the generator that belongs to the benchmark.
+
+    `mini:STEPS` and `mini:STEPS:GUIDANCE` are the embedded generator with other settings (the paper's Tables 11 and 12).
+    """
+    if config.source is not None and config.source.startswith("mini:"):
+        return _mini_with(config.source)
     if config.source in ("mini", "perfect") or (config.source is None and config.benchmark == "mini"):
         return PerfectGenerator() if config.source == "perfect" else mini_generator()
     if config.source is not None:
@@ -92,6 +117,12 @@ def load_source(config: RunConfig) -> Any:
     if config.benchmark == "digits":
         return PrintedGlyphs()
     raise ValueError("expected --source DIR, pictures with prompts or a diffusers pipeline, for the strategy gift; got none")
+
+
+def _mini_with(source: str) -> Any:
+    if (found := re.fullmatch(r"mini:(\d+)(?::(\d+(?:\.\d+)?))?", source)) is None:
+        raise ValueError(f"expected a source as mini:STEPS or mini:STEPS:GUIDANCE, got {source!r}")
+    return mini_generator(steps=int(found[1]), guidance=float(found[2] or GUIDANCE))
 
 
 def base_vocabulary(benchmark: str) -> Sequence[str] | None:

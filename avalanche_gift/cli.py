@@ -1,13 +1,13 @@
 """`avalanche-gift run | generate | report | datasets | prompts`. Arguments are parsed before anything heavy is imported."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 
 from avalanche_gift import __version__, cli_data, cli_generate, cli_report, cli_run
+from avalanche_gift.cli_errors import explain
 from avalanche_gift.interruption import Interrupted
-
-BAD_INPUT, FAILURE = 2, 1
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,11 +21,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Interrupted as stop:
         print(f"avalanche-gift: {stop}; the same command goes on from here", file=sys.stderr)
         return stop.exit_code
-    except (ValueError, TypeError, OSError, ArithmeticError) as error:
+    except KeyboardInterrupt:  # while nothing was under way yet
+        return 128 + signal.SIGINT
+    except Exception as error:
         if arguments.debug:
             raise
-        print(f"avalanche-gift: {error}", file=sys.stderr)
-        return FAILURE if isinstance(error, ArithmeticError) else BAD_INPUT
+        message, code = explain(error, getattr(arguments, "less_memory", ""))
+        print(f"avalanche-gift: {message}", file=sys.stderr)
+        return code
 
 
 def parser() -> argparse.ArgumentParser:

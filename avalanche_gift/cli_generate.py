@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +22,8 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
         "launch the pictures are shared among the processes. With the same benchmark, tasks, seed and number of pictures, "
         "`run --source DIR` trains on the pictures that it would have had made itself.",
     )
-    command.set_defaults(call=generate)
+    less_memory = "a smaller --batch-size, --half-precision, --attention-slicing or --cpu-offload"
+    command.set_defaults(call=generate, less_memory=less_memory)
     add = command.add_argument
     add("--out", required=True, metavar="DIR", help="the store; `run --source` and generation.Ahead read it")
     add("--benchmark", default="mini", help="as of `run`: mini (default), digits, folders, mtil, cifar100, tinyimagenet, ...")
@@ -66,21 +66,12 @@ def _add_generator(group: argparse._ArgumentGroup) -> None:
 
 
 def generate(arguments: argparse.Namespace) -> int:
-    """Returns 1 where a picture failed every attempt or memory ran out; what was made stays."""
+    """Raises as `Job.fill`: what was made stays."""
     for category in (UserWarning, DeprecationWarning, FutureWarning):  # as `run`: Avalanche's dependencies
         warnings.filterwarnings("ignore", category=category)
     warnings.filterwarnings("default", module="avalanche_gift")
-    from avalanche_gift.generation.making import GenerationError
-
-    try:
-        with interruptible():
-            _generate(arguments)
-    except RuntimeError as error:
-        out_of_memory = type(error).__name__ == "OutOfMemoryError"
-        if arguments.debug or not (out_of_memory or isinstance(error, GenerationError)):
-            raise
-        print(f"avalanche-gift: {error}{'; try a smaller --batch-size' if out_of_memory else ''}", file=sys.stderr)
-        return 1
+    with interruptible():
+        _generate(arguments)
     return 0
 
 
@@ -181,9 +172,11 @@ def make_generator(arguments: argparse.Namespace) -> Any:
         if strange := sorted(given.keys() - {"batch_size"}):
             raise ValueError(f"expected {', '.join(strange)} with a diffusers pipeline only, got them for {source}")
         return _other_source(source)
+    from avalanche_gift.by_name import check_device
     from avalanche_gift.generation.diffusers_generator import DiffusersGenerator
 
-    _check_device(arguments.device)
+    if arguments.device is not None:
+        check_device(arguments.device)
     if mini:
         from avalanche_gift.generation.mini import mini_generator
 
@@ -205,20 +198,6 @@ def _other_source(source: str) -> Any:
     from avalanche_gift.generation.folders import FolderGenerator
 
     return FolderGenerator(source)
-
-
-def _check_device(name: str | None) -> None:
-    """torch says it late, and each kind of device in another kind of error."""
-    import torch
-
-    if name is None:
-        return
-    try:
-        kind = torch.device(name).type
-    except RuntimeError as error:
-        raise ValueError(f"expected a --device such as cpu, cuda or cuda:1, got {name!r}: {error}") from None
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"expected a --device that is there, got {name!r}, but PyTorch finds no GPU")
 
 
 def _own_device() -> str | None:

@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avalanche_gift.interruption import Interruption, interruptible
+from avalanche_gift.cli_errors import FAILURE, explain
+from avalanche_gift.interruption import Interrupted, Interruption, interruptible
 
 if TYPE_CHECKING:
     from avalanche_gift.config import RunConfig
 
-ERRORS = (ValueError, TypeError, OSError, ArithmeticError, RuntimeError)
-"""What may end one run and leave the others alone."""
+AT_LEAST = {"batch_size": 1, "eval_batch_size": 1, "checkpoint_every": 1, "workers": 0, "l2_weight": 0, "awc_weight": 0}
 
 
 def add_command(commands: Any) -> None:
     command = commands.add_parser("run", help="train and evaluate strategies on a stream, print one table")
-    command.set_defaults(call=run)
+    command.set_defaults(call=run, less_memory="a smaller --batch-size, --eval-batch-size or --images")
     add = command.add_argument
     add(
         "--benchmark",
@@ -82,27 +82,48 @@ def run(arguments: argparse.Namespace) -> int:
         warnings.filterwarnings("ignore", category=category)
     warnings.filterwarnings("default", module="avalanche_gift")
     from avalanche_gift.benchmarks.defaults import departures
+    from avalanche_gift.by_name import check_device
 
+    _check_options(arguments)
+    check_device(arguments.device)
     configs = _configs(arguments)
     if different := departures(_settings(arguments)):
         print(f"Settings other than the paper's: {different}.")
     out = Path(arguments.out)
     with interruptible() as interruption:
         results, failures = _run_all(configs, arguments, interruption)
-    _show(results, configs, out)
-    for name, error in failures:
-        print(f"avalanche-gift: {name} failed: {error}", file=sys.stderr)
-    return 1 if failures else 0
+    if results:
+        _show(results, configs, out)
+    if not failures:
+        return 0
+    same = not results and len({message for _, message, _ in failures}) == 1
+    for name, message, _ in failures[:1] if same else failures:
+        print(f"avalanche-gift: {'' if same else f'{name} failed: '}{message}", file=sys.stderr)
+    return FAILURE if results else min(code for *_, code in failures)
+
+
+def _check_options(arguments: argparse.Namespace) -> None:
+    """Numbers and lists that would be noticed late, or never."""
+    for option, least in AT_LEAST.items():
+        value = getattr(arguments, option)
+        if value is not None and value < least:
+            raise ValueError(f"expected --{option.replace('_', '-')} of {least} or more, got {value}")
+    if strange := [seed for seed in arguments.seeds if not 0 <= seed < 2**32]:
+        raise ValueError(f"expected --seeds from 0 to {2**32 - 1}, got {strange}")
+    for option in ("strategies", "seeds"):
+        given = getattr(arguments, option)
+        if len(set(given)) < len(given):
+            raise ValueError(f"expected each of --{option} once, got {given}")
 
 
 def _run_all(
     configs: Sequence["RunConfig"], arguments: argparse.Namespace, interruption: Interruption
-) -> tuple[list[dict[str, Any]], list[tuple[str, Exception]]]:
-    """The results there are, and what went wrong with the others; the first error itself where there are no results."""
+) -> tuple[list[dict[str, Any]], list[tuple[str, str, int]]]:
+    """The results there are, and of the other runs the name, what went wrong, and its exit code."""
     from avalanche_gift.run import run as run_one
 
     results: list[dict[str, Any]] = []
-    failures: list[tuple[str, Exception]] = []
+    failures: list[tuple[str, str, int]] = []
     for config in configs:
         try:
             results.append(
@@ -115,14 +136,15 @@ def _run_all(
                     interruption=interruption,
                 )
             )
-        except ERRORS as error:
+        except Interrupted:
+            raise
+        except Exception as error:
             if arguments.debug:
                 raise
-            failures.append((f"{config.strategy}, seed {config.seed}", error))
+            # In words: the error's traceback would keep the run's model and data in memory while the others run.
+            failures.append((f"{config.strategy}, seed {config.seed}", *explain(error, arguments.less_memory)))
             if len(configs) > 1:
                 print(f"{failures[-1][0]}: failed; see the end", file=sys.stderr)
-    if not results:
-        raise failures[0][1]
     return results, failures
 
 
@@ -133,7 +155,8 @@ def _show(results: list[dict[str, Any]], configs: Sequence["RunConfig"], out: Pa
     print(f"\n{format_table(results)}\n")
     if words := in_words(results):
         print(words + "\n")
-    shown = next((sample_pictures(config) for config in configs if config.strategy == "gift"), [])
+    has_gift = any(result["strategy"] == "gift" for result in results)
+    shown = next((sample_pictures(config) for config in configs if has_gift and config.strategy == "gift"), [])
     draw_summary(results, out / "summary.png", shown)
     print(f"Curves and synthetic pictures: {out / 'summary.png'}")
     print(f"Accuracy matrices: avalanche-gift report --matrix {out}\nTraining curves: tensorboard --logdir {out}")

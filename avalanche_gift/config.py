@@ -1,6 +1,7 @@
 """What decides the numbers of a run."""
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +39,14 @@ class RunConfig:
     cache_dir: str | None = None
     num_workers: int = 0
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for NaN and infinity, which no results file holds."""
+        for name, value in self.settings().items():
+            try:
+                json.dumps(value, allow_nan=False, default=str)
+            except ValueError:
+                raise ValueError(f"expected finite numbers for {name}, got {value}") from None
 
     def settings(self) -> dict[str, Any]:
         """As JSON: sequences are lists. Without `cache_dir`, which changes no number."""

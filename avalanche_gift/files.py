@@ -25,6 +25,10 @@ def open_aside(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(aside, path)
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(path)  # a write that fails does not say where
+        raise
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(aside)

@@ -8,15 +8,19 @@ from avalanche_gift.benchmarks.mini.references import mini_references
 from avalanche_gift.benchmarks.sources import DRAWN
 from avalanche_gift.by_name import base_vocabulary, load_source
 from avalanche_gift.config import RunConfig
+from avalanche_gift.generation import PerTask
 from avalanche_gift.training.moe_adapters import FEW_SHOT_RATES
 
 
 def _gift(config: RunConfig) -> dict[str, Any]:
+    """`skip` among the synthetic settings names tasks that never join the pool of prompts, for a source that makes pictures."""
+    given = dict(config.synthetic)
+    source, skip = load_source(config), given.pop("skip", ())
     return {
-        "synthetic": load_source(config),
+        "synthetic": PerTask(source, skip=skip) if skip else source,
         "base_prompts": base_vocabulary(config.benchmark),
         "prompts_drawn": DRAWN[config.order or "I"] if config.benchmark == "mtil" else None,
-        **config.synthetic,
+        **given,
     }
 
 

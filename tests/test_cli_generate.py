@@ -16,6 +16,7 @@ from avalanche_gift.benchmarks.mini.concepts import VOCABULARY
 from avalanche_gift.cli import main
 from avalanche_gift.evaluation import read_results
 from avalanche_gift.generation import DiffusersGenerator, SyntheticStore
+from avalanche_gift.generation.mini import GUIDANCE
 from avalanche_gift.models.mini import mini_config, write_tokenizer
 
 
@@ -65,7 +66,7 @@ def test_a_store_is_made_and_nothing_is_made_twice(pair, whole, capsys):
     store = SyntheticStore(whole)
     assert [len(store.task(position).records()) for position in store.positions()] == [9, 9]
     meta = store.task(1).meta()
-    assert (meta["task"], meta["pipeline"], meta["steps"], meta["guidance"]) == ("textures", "MiniPipeline", 1, 3.0)
+    assert (meta["task"], meta["pipeline"], meta["steps"], meta["guidance"]) == ("textures", "MiniPipeline", 1, GUIDANCE)
     assert (meta["scheduler"], meta["dtype"], meta["device"]) == ("FlowMatchEulerDiscreteScheduler", "float32", "cpu")
     before = contents(whole)
     assert main(command(pair, whole)) == 0

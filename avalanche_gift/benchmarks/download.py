@@ -7,9 +7,13 @@ it unpacks there is moved to `ROOT` once it has the protocol's counts.
 import hashlib
 import os
 import shutil
+import tarfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -149,13 +153,30 @@ def _unpack(name: str, parts: list[tuple[Archive, Path]], stage: Path) -> None:
         place = stage / archive.place
         place.parent.mkdir(parents=True, exist_ok=True)
         _link(file, place)
-    if name == "TinyImageNet":
-        extract_archive(str(stage / parts[0][0].place), str(stage))
-    else:
-        _TORCHVISION[name](stage, download=True)
+    with _no_way_out(name):
+        if name == "TinyImageNet":
+            extract_archive(str(stage / parts[0][0].place), str(stage))
+        else:
+            _TORCHVISION[name](stage, download=True)
     for archive, _ in parts:
         if not archive.place.endswith(".mat"):
             (stage / archive.place).unlink(missing_ok=True)
+
+
+@contextmanager
+def _no_way_out(name: str) -> Iterator[None]:
+    """Refuses members of tar archives that lead out of the folder, which torchvision and older Pythons don't.
+
+    zipfile by itself drops what would lead out of a path.
+    """
+    before = tarfile.TarFile.extraction_filter
+    tarfile.TarFile.extraction_filter = staticmethod(tarfile.data_filter)
+    try:
+        yield
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error) as error:
+        raise OSError(f"{name}: expected a whole archive of files inside its own folder, got {error}") from error
+    finally:
+        tarfile.TarFile.extraction_filter = before
 
 
 def _link(file: Path, place: Path) -> None:

@@ -12,7 +12,7 @@ STEPS, GUIDANCE = 12, 1.5
 """As few steps as keep the prompt; more change nothing that its agreement with the prompts would show."""
 
 
-def mini_generator(folder: str | Path | None = None) -> "DiffusersGenerator":
+def mini_generator(folder: str | Path | None = None, *, steps: int = STEPS, guidance: float = GUIDANCE) -> "DiffusersGenerator":
     """Makes 32 x 32 pictures of the mini world's 219 prompts, with the code that runs any diffusers pipeline.
 
     folder: another pair's weights, as `experiments/pretrain_mini.py --out` writes them.
@@ -22,5 +22,5 @@ def mini_generator(folder: str | Path | None = None) -> "DiffusersGenerator":
 
     folder = Path(avalanche_gift.__file__).parent / "models" / "mini_weights" if folder is None else Path(folder)
     return DiffusersGenerator(
-        folder / "text_to_image", num_inference_steps=STEPS, guidance_scale=GUIDANCE, batch_size=64, device="cpu"
+        folder / "text_to_image", num_inference_steps=steps, guidance_scale=guidance, batch_size=64, device="cpu"
     )

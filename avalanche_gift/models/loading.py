@@ -5,10 +5,12 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import open_clip
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
 from avalanche_gift.files import write_aside
@@ -50,9 +52,14 @@ def from_folder(folder: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(f"expected a model folder with {CONFIG_FILE} and a .safetensors file, got {folder}")
     name = f"local-dir:{folder}"
     weights = _weights(folder)
-    with torch.random.fork_rng(devices=[]), _quiet():
-        clip, train_transform, eval_transform = open_clip.create_model_and_transforms(name, load_weights=False)
-    open_clip.load_checkpoint(clip, str(weights))
+    try:
+        with torch.random.fork_rng(devices=[]), _quiet():
+            clip, train_transform, eval_transform = open_clip.create_model_and_transforms(name, load_weights=False)
+    except (ArithmeticError, AssertionError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"expected open_clip's description of a model in {folder / CONFIG_FILE}, got {_brief(error)}"
+        ) from error
+    _load_weights(clip, weights)
     return {
         "clip": clip,
         "tokenizer": open_clip.get_tokenizer(name),
@@ -60,6 +67,22 @@ def from_folder(folder: str | Path) -> dict[str, Any]:
         "eval_transform": eval_transform,
         "name": folder.name,
     }
+
+
+def _load_weights(clip: nn.Module, path: Path) -> None:
+    try:
+        open_clip.load_checkpoint(clip, str(path))
+    except (SafetensorError, RuntimeError, ValueError, KeyError) as error:
+        raise ValueError(f"expected the weights of this model as safetensors in {path}, got {_brief(error)}") from error
+    if strange := [name for name, tensor in clip.state_dict().items() if not tensor.isfinite().all()]:
+        raise ValueError(
+            f"expected finite weights in {path}, got NaN or infinity in {len(strange)} tensors, first {strange[0]}"
+        )
+
+
+def _brief(error: Exception) -> str:
+    """On one line: open_clip and torch list every parameter."""
+    return shorten(f"{type(error).__name__}: {error}", 300, placeholder=" ...")
 
 
 def _weights(folder: Path) -> Path:

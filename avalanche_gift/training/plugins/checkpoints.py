@@ -7,6 +7,7 @@ from avalanche.core import SupervisedPlugin
 
 from avalanche_gift.interruption import Interrupted, Interruption
 from avalanche_gift.training.checkpoint_files import Checkpoints
+from avalanche_gift.training.plugins.loss_terms import check_weights
 from avalanche_gift.training.state import restore_strategy, strategy_state
 
 
@@ -53,6 +54,7 @@ class CheckpointPlugin(SupervisedPlugin):
         if not done or done == resumed:
             return
         if self.interruption.signal is not None or done % self.every == 0:
+            check_weights(strategy)
             self.checkpoints.write(strategy.clock.train_exp_counter, done, self.state_of(strategy))
         if self.interruption.signal is not None:
             raise Interrupted(self.interruption.signal)

@@ -1,4 +1,4 @@
-"""Brings every loss term to Avalanche's loggers, and stops at the first that is not a number."""
+"""Brings every loss term to Avalanche's loggers, and stops at the first term or weight that is not a number."""
 
 from typing import Any
 
@@ -11,11 +11,26 @@ class NonFiniteLossError(ArithmeticError):
     """A loss term was NaN or infinite; the weights are those before the step."""
 
 
+class NonFiniteWeightsError(ArithmeticError):
+    """A weight became NaN or infinite, although the losses before it were finite."""
+
+
+def check_weights(strategy: Any) -> None:
+    """Raises NonFiniteWeightsError that names the first such parameter and the iteration."""
+    for name, parameter in strategy.model.named_parameters():
+        if not parameter.is_meta and not parameter.isfinite().all():
+            raise NonFiniteWeightsError(
+                f"expected finite weights, got NaN or infinity in {name} after iteration "
+                f"{strategy.clock.train_exp_iterations - 1} of experience {strategy.clock.train_exp_counter}; the last "
+                "checkpoint is from before; lower the learning rate or look at this experience's pictures"
+            )
+
+
 class LossTermsPlugin(SupervisedPlugin):
     """Publishes `strategy.loss_terms` as `LossTerm/NAME/train_phase/train_stream`, once an iteration, as floats.
 
     Plugins of this package note their terms there (`training.loss_terms.record_term`). One transfer from the device a step.
-    List it last. Raises NonFiniteLossError before the optimiser moves a weight.
+    List it last. Raises NonFiniteLossError before the optimiser moves a weight, and NonFiniteWeightsError after an experience.
     """
 
     supports_distributed = True
@@ -31,6 +46,9 @@ class LossTermsPlugin(SupervisedPlugin):
         for name, number in zip(names, numbers, strict=True):
             key = f"LossTerm/{name}/train_phase/train_stream"
             strategy.evaluator.publish_metric_value(MetricValue(self, key, number, strategy.clock.train_iterations))
+
+    def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
+        check_weights(strategy)
 
     @staticmethod
     def _check(strategy: Any, terms: dict[str, float]) -> None:
