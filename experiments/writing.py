@@ -1,0 +1,79 @@
+"""Results of an experiment as files: JSON, a table or a figure; and the list of what there is to run."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from avalanche_gift.evaluation.published import published, published_what
+from avalanche_gift.files import write_aside
+from experiments import cells
+from experiments.hours import seconds
+from experiments.plan import World
+from experiments.runner import all_runs, collect, entries, load
+
+
+def write(name: str, world: World, seeds: Sequence[int], folder: Path, out: Path) -> str:
+    """Writes NAME.json and, of a table NAME.md, of a figure NAME.svg and NAME.png; what was written as text."""
+    module = load(name)
+    collected = collect(name, world, seeds, folder)
+    found = collected.found
+    record: dict[str, Any] = {
+        "experiment": name,
+        "what": published_what(name),
+        "world": world.name,
+        "seeds": list(seeds),
+        "protocol": " ".join(filter(None, [world.departures(), getattr(module, "NOTES", {}).get(world.name, "")])),
+        "same_protocol": not world.departures(),
+        "not_there": collected.needs + collected.not_run,
+        "versions": found[0][1][0]["versions"] if found else {},
+    }
+    if name.startswith("figure"):
+        from experiments.drawing import as_record, draw
+
+        panels = module.panels([(entry, results, [folder / run for run in entry.runs]) for entry, results in found], world)
+        draw(panels, out / name)
+        record["panels"] = as_record(panels)
+        text = f"{out / name}.svg and .png"
+    else:
+        view = getattr(module, "VIEW", cells.metrics)
+        values = [view(entry.row, world, results) for entry, results in found]
+        table = cells.beside(values, published(name), comparable=not world.departures())
+        record["rows"] = table
+        text = _as_text(record, cells.markdown(table))
+        write_aside(out / f"{name}.md", text.encode())
+    write_aside(out / f"{name}.json", (json.dumps(record, indent=1) + "\n").encode())
+    return text
+
+
+def _as_text(record: dict[str, Any], table: str) -> str:
+    title = f"# {record['experiment'].replace('table', 'Table ')}, {record['world']}: {record['what']}"
+    seeds = f"Percent; seeds {', '.join(map(str, record['seeds']))}." + (" Mean ± std." if len(record["seeds"]) > 1 else "")
+    parts = [title, f"{record['protocol']} {seeds}".strip(), table]
+    if record["not_there"]:
+        parts.append("Not there:\n\n" + "\n".join(f"- {line}" for line in record["not_there"]))
+    return "\n\n".join(parts) + "\n"
+
+
+def listing(names: Sequence[str], world: World, seeds: Sequence[int]) -> Iterator[str]:
+    """Every run with its time and the tables that need it, then every experiment."""
+    needed: dict[str, list[str]] = {}
+    for name in names:
+        for run in all_runs([name], world, seeds):
+            needed.setdefault(run, []).append(name)
+    runs = all_runs(names, world, seeds)
+    unit = "minutes of one thread" if world.name == "mini" else "H100 hours"
+    scale = 60 if world.name == "mini" else 3600
+    for run, config in runs.items():
+        yield f"{run:<36} {seconds(config) / scale:6.2f}  {' '.join(needed[run])}"
+    total = sum(map(seconds, runs.values())) / scale
+    yield f"\n{len(runs)} runs, {total:.1f} {unit} (estimated: experiments/hours.py); how many of them each needs:"
+    for name in names:
+        module, own = load(name), all_runs([name], world, seeds)
+        missing = sorted({entry.missing for entry in entries(name, world, seeds) if entry.missing})
+        lacks = getattr(module, "LACKS", "") or (f"needs {', '.join(missing)}" if missing else "")
+        if world.name not in module.WORLDS and not lacks:
+            lacks = f"not of this world, but of {', '.join(module.WORLDS)}"
+        shared = sum(len(needed[run]) > 1 for run in own)
+        hours = sum(map(seconds, own.values())) / scale
+        yield f"{name:<9} {len(own):3} runs, {shared:3} shared, {hours:6.1f} {unit}" + (f"; {lacks}" if lacks else "")

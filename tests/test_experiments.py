@@ -1,0 +1,314 @@
+"""The paper's tables and figures as commands: their runs, what they share, and our values beside the paper's."""
+
+import dataclasses
+import json
+
+import pytest
+
+from avalanche_gift.benchmarks.class_names import class_names
+from avalanche_gift.by_name import load_source
+from avalanche_gift.config import RunConfig
+from avalanche_gift.evaluation import continual_metrics, write_results
+from avalanche_gift.evaluation.published import published, published_conventional, published_what
+from avalanche_gift.strategy_arguments import own_arguments
+from experiments import cells, check, drawing, hours
+from experiments.command import arguments_of, go, main
+from experiments.plan import NotPossible, Row, World, run_name
+from experiments.runner import NAMES, Entry, all_runs, collect, entries, load, shard
+from experiments.writing import listing, write
+
+MINI = World("mini")
+FULL = {name: World(name, data="data", sources=check._Any()) for name in ("mtil", "cil")}
+WORLDS = {"mini": MINI, **FULL}
+NOT_YET = ("figure5", "figure8", "figure9")
+
+
+def made_up(config: RunConfig, base: float = 50.0) -> dict:
+    """Results of a run that nobody made: task j after i tasks has base + i + j / 10 percent."""
+    tasks = config.tasks or ("shapes", "textures", "digits", "land", "letters", "icons")
+    accuracy = [[base + i + j / 10 for j in range(len(tasks))] for i in range(len(tasks) + 1)]
+    return {
+        "schema_version": 1,
+        "strategy": config.strategy,
+        "seed": config.seed,
+        "benchmark": config.benchmark,
+        "experiences": list(tasks),
+        "config": config.settings(),
+        "versions": {"python": "3"},
+        "accuracy": accuracy,
+        "metrics": continual_metrics(accuracy[1:]),
+        **({"class_incremental": {"average": base, "last": base - 1}} if config.class_incremental else {}),
+        "seconds": 1.0,
+        "peak_memory_bytes": 1,
+    }
+
+
+def make_runs(name, folder, seeds=(0,), world=MINI):
+    for number, (run, config) in enumerate(all_runs([name], world, seeds).items()):
+        write_results(folder / run / "results.json", made_up(config, 50.0 + number))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_table_and_figure_has_runs_in_its_worlds_or_says_what_it_lacks(name):
+    module = load(name)
+    assert module.__doc__ and module.__doc__.startswith(f"{name[:-1] if name[-2].isalpha() else name[:-2]}".title())
+    if name in NOT_YET:
+        assert module.LACKS.startswith("not there yet") and not module.WORLDS
+        return
+    assert f"python -m experiments.{name} --world mini" in module.__doc__
+    assert "H100 hours" in module.__doc__
+    assert "mini" in module.WORLDS and len(module.WORLDS) == 2
+    for world in module.WORLDS:
+        found = entries(name, WORLDS[world], [0])
+        assert len(found) == len(module.ROWS)
+        assert all(entry.runs and not entry.missing for entry in found)
+
+
+@pytest.mark.parametrize("name", [f"table{n}" for n in range(1, 13)])
+def test_rows_carry_the_papers_names(name):
+    paper = published(name)
+    for row in load(name).ROWS:
+        assert row.label in paper or f"{row.label}, Last" in paper, row.label
+
+
+def test_every_row_with_clip_of_the_paper_is_run():
+    conventional = {row for name in ("table7", "table8") for row in published_conventional(name)}
+    for name in NAMES[:12]:
+        ours = {row.label for row in load(name).ROWS}
+        missing = {row.split(",")[0] for row in published(name)} - ours - conventional
+        assert not missing, (name, missing)
+
+
+@pytest.mark.parametrize("world", [MINI, FULL["mtil"]], ids=["mini", "mtil"])
+def test_the_run_of_gift_is_one_folder_for_all_its_tables(world):
+    labels = {
+        "table1": "GIFT (Ours)",
+        "table3": "CD+ITA+AWC",
+        "table6": "AWC",
+        "table9": "GIFT (Ours)",
+        "table11": "AWC 50 steps",
+    }
+    labels |= {"figure4": "with AWC"}
+    found = [entry.runs for name, label in labels.items() for entry in entries(name, world, [0]) if entry.row.label == label]
+    assert len(found) == len(labels)
+    assert len({run for runs in found for run in runs}) == 1
+
+
+def test_tables_nine_and_ten_need_the_runs_of_one_and_two_and_share_the_tasks_alone():
+    one, two, nine, ten = (set(all_runs([f"table{n}"], MINI, [0])) for n in (1, 2, 9, 10))
+    assert one < nine and two < ten
+    assert nine - one == ten - two
+    assert len(nine - one) == 6
+    assert not one & two
+
+
+def test_another_setting_or_seed_is_another_folder():
+    row = load("table3").ROWS[-1]
+    (config,) = row.configs(MINI, 0)
+    names = {run_name(config), run_name(dataclasses.replace(config, lr=1e-3)), run_name(dataclasses.replace(config, seed=1))}
+    assert len(names) == 3
+    assert run_name(dataclasses.replace(config, cache_dir="elsewhere")) == run_name(config)
+
+
+def test_rows_without_adaptive_consolidation_have_a_plain_l2_term_at_the_worlds_weight():
+    row = next(row for row in load("table3").ROWS if row.label == "CD")
+    for world, weight in ((MINI, 0.1), (FULL["mtil"], 1.0)):
+        (config,) = row.configs(world, 0)
+        assert config.synthetic["awc_weight"] == 0
+        assert config.synthetic["l2_weight"] == weight
+        assert (config.synthetic["alpha"], config.synthetic["beta"]) == (1, 0)
+
+
+def test_at_paper_scale_settings_are_the_papers():
+    config = next(c for c in all_runs(["table2"], FULL["mtil"], [42]).values() if c.strategy == "gift")
+    assert (config.model, config.order, config.lr, config.source) == ("ViT-B-16:openai", "II", None, "synthetic-II")
+    assert (config.train_iterations, config.train_mb_size, config.synthetic["synthetic_images"]) == (1000, 64, 1000)
+    steps = all_runs(["table7"], FULL["cil"], [42]).values()
+    assert {c.benchmark: c.train_iterations for c in steps} == {"cifar100": 79, "cifar100-20": 40, "cifar100-50": 16}
+    assert all(c.class_incremental for c in steps)
+    assert {c.lr for c in steps if c.strategy == "lwf"} == {7.1e-6}
+
+
+def test_a_row_without_its_pictures_says_which_are_needed():
+    world = World("mtil", data="data", sources={"synthetic": "made"})
+    missing = {entry.row.label: entry.missing for entry in entries("table11", world, [0])}
+    assert missing["AWC 25 steps"] == "--sources steps-25=DIR"
+    assert missing["AWC 50 steps"] == ""
+    with pytest.raises(NotPossible, match="--data DIR"):
+        Row("CD").configs(World("mtil"), 0)
+
+
+@pytest.mark.parametrize("count", [1, 3, 70, 100])
+def test_shards_are_a_partition(count):
+    runs = all_runs(NAMES, MINI, [0])
+    parts = [shard(runs, f"{i}/{count}") for i in range(1, count + 1)]
+    assert sorted(name for part in parts for name in part) == sorted(runs)
+
+
+@pytest.mark.parametrize("part", ["0/2", "3/2", "1", "a/b", "1/0", "-1/2"])
+def test_a_shard_that_is_none_is_refused(part):
+    with pytest.raises(ValueError, match="expected --shard I/N"):
+        shard({}, part)
+
+
+def test_the_list_names_every_run_once_with_what_shares_it(capsys):
+    lines = "\n".join(listing(NAMES, MINI, [0])).splitlines()
+    runs = all_runs(NAMES, MINI, [0])
+    assert [line.split()[0] for line in lines[: len(runs)]] == list(runs)
+    (gift,) = [line for line in lines if {"table1", "table3", "table6", "table9"} <= set(line.split())]
+    assert gift.startswith("gift-seed0")
+    assert any(line.startswith("figure5") and "not there yet" in line for line in lines)
+    with pytest.raises(SystemExit) as end:
+        main("table3", ["--list"])
+    assert end.value.code == 0
+    assert "8 runs" in capsys.readouterr().out
+
+
+def test_all_of_the_embedded_world_is_estimated_under_three_hours_of_two_threads():
+    total = sum(map(hours.seconds, all_runs(NAMES, MINI, [0]).values()))
+    assert 30 * 60 < total < 6 * 3600
+
+
+def test_ours_stand_beside_the_papers_with_the_difference_where_the_protocol_is_the_same():
+    ours = [{("CD", "Last"): 84.0, ("new", "Last"): 1.0}, {("CD", "Last"): 86.0, ("new", "Last"): 3.0}]
+    table = cells.beside(ours, published("table3"), comparable=True)
+    assert table["CD"]["Last"] == {"ours": 85.0, "seeds": 2, "std": 1.41, "paper": 84.7, "difference": 0.3}
+    assert table["l2"]["Last"] == {"paper": 75.9}
+    assert list(table)[-1] == "new"
+    line = next(line for line in cells.markdown(table).splitlines() if line.startswith("| CD |"))
+    assert line.endswith("| 85.0 ± 1.4 | 84.7 | +0.3 |")
+    assert "difference" not in cells.beside(ours, published("table3"), comparable=False)["CD"]["Last"]
+
+
+def test_a_table_of_the_embedded_world_has_both_and_says_that_the_protocol_is_another(tmp_path):
+    make_runs("table3", tmp_path)
+    text = write("table3", MINI, [0], tmp_path, tmp_path / "out")
+    record = json.loads((tmp_path / "out" / "table3.json").read_text(encoding="utf-8"))
+    full = record["rows"]["CD+ITA+AWC"]["Last"]
+    assert full["paper"] == 86.0 and "ours" in full and "difference" not in full
+    assert not record["same_protocol"] and "Not the paper's protocol" in record["protocol"]
+    assert (tmp_path / "out" / "table3.md").read_text(encoding="utf-8") == text
+    assert "Not the paper's protocol" in text and "Last (paper)" in text and "difference" not in text
+
+
+def test_at_paper_scale_differences_are_printed(tmp_path):
+    world = World("mtil", data="data", sources={"synthetic": "made"})
+    for run, config in all_runs(["table6"], world, [42]).items():
+        write_results(tmp_path / run / "results.json", made_up(dataclasses.replace(config, tasks=("a", "b"))))
+    write("table6", world, [42], tmp_path, tmp_path)
+    record = json.loads((tmp_path / "table6.json").read_text(encoding="utf-8"))
+    cell = record["rows"]["AWC"]["Last"]
+    assert cell["difference"] == pytest.approx(cell["ours"] - 86.0)
+    assert "iterations" in World("mtil", iterations=2).departures()
+
+
+def test_values_of_single_tasks_are_means_of_their_columns():
+    (config,) = Row("GIFT (Ours)").configs(MINI, 0)
+    result = made_up(config)
+    found = cells.per_task(Row("GIFT (Ours)"), MINI, [result])
+    rows = result["accuracy"][1:]
+    assert found["GIFT (Ours), Transfer", "digits"] == pytest.approx((rows[0][2] + rows[1][2]) / 2)
+    assert ("GIFT (Ours), Transfer", "shapes") not in found
+    for metric in ("Transfer", "Average", "Last"):
+        assert found[f"GIFT (Ours), {metric}", "Average"] == pytest.approx(result["metrics"][metric.lower()])
+
+
+def test_steps_of_new_classes_have_columns_of_their_own(tmp_path):
+    make_runs("table7", tmp_path)
+    write("table7", MINI, [0], tmp_path, tmp_path)
+    rows = json.loads((tmp_path / "table7.json").read_text(encoding="utf-8"))["rows"]
+    assert set(rows["GIFT (Ours)"]) >= {"6 tasks Average", "6 tasks Last", "10 steps Last"}
+    assert rows["BiC"]["10 steps Average"] == {"paper": 68.8}
+
+
+def test_a_run_that_is_not_there_is_named(tmp_path):
+    make_runs("table6", tmp_path)
+    gone = next(iter(all_runs(["table6"], MINI, [0])))
+    (tmp_path / gone / "results.json").unlink()
+    collected = collect("table6", MINI, [0], tmp_path)
+    assert collected.not_run == ["EWC-V 64, seed 0: not run"]
+    assert "- EWC-V 64, seed 0: not run" in write("table6", MINI, [0], tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["figure3", "figure6", "figure7"])
+def test_figures_are_drawn_from_results_and_keep_their_numbers(name, tmp_path):
+    make_runs(name, tmp_path, seeds=(0, 1))
+    write(name, MINI, [0, 1], tmp_path, tmp_path)
+    record = json.loads((tmp_path / f"{name}.json").read_text(encoding="utf-8"))
+    assert len(record["panels"]) == {"figure3": 3, "figure6": 12, "figure7": 2}[name]
+    assert all(panel["lines"] for panel in record["panels"])
+    assert (tmp_path / f"{name}.svg").read_text(encoding="utf-8").startswith("<?xml")
+    assert (tmp_path / f"{name}.png").stat().st_size > 5000
+
+
+def test_the_loss_figure_takes_the_first_five_tasks(tmp_path, monkeypatch):
+    module = load("figure4")
+    monkeypatch.setattr(module, "loss_curves", lambda folder: {"distillation": ([float(i) for i in range(480)], [1.0] * 480)})
+    found = []
+    for row in module.ROWS:
+        (config,) = row.configs(MINI, 0)
+        found.append((Entry(row, 0, {run_name(config): config}), [made_up(config)], [tmp_path]))
+    (panel,) = module.panels(found, MINI)
+    assert set(panel.lines) == {"with AWC", "without AWC"}
+    assert max(panel.lines["with AWC"][0]) == 399
+    assert panel.starts == (80, 160, 240, 320)
+
+
+def test_lines_of_several_seeds_are_averaged():
+    assert drawing.mean_line([([0.0, 1.0], [1.0, 3.0]), ([0.0, 1.0], [3.0, 5.0])]) == ([0.0, 1.0], [2.0, 4.0])
+
+
+def test_finished_runs_are_not_made_again_and_their_table_is_written(tmp_path, capsys):
+    make_runs("table6", tmp_path / "mini")
+    arguments = arguments_of(["--out", str(tmp_path), "--tables", str(tmp_path / "tables")], "table6", "")
+    assert go(arguments, "table6") == 0
+    assert "4 runs, 4 of them done before" in capsys.readouterr().out
+    assert (tmp_path / "tables" / "mini" / "table6.md").is_file()
+
+
+def test_what_is_not_there_yet_or_not_of_a_world_is_refused_in_words():
+    for name, line, words in (
+        ("figure5", [], "not there yet"),
+        ("table7", ["--world", "mtil"], "table7 has the worlds"),
+        (None, [], "expected --all"),
+        (None, ["--only", "table33"], "did you mean 'table3'"),
+        ("table1", ["--sources", "x"], "expected --sources NAME=DIR"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            go(arguments_of(line, name, ""), name)
+
+
+def test_the_mini_sources_of_the_tables_of_steps_and_guidance_are_the_embedded_generator_with_other_settings():
+    (config,) = next(row for row in load("table12").ROWS if row.label == "large 1K").configs(MINI, 0)
+    described = load_source(config).describe()
+    assert (described["steps"], described["guidance"]) == (12, 2.5)
+    with pytest.raises(ValueError, match="mini:STEPS"):
+        load_source(dataclasses.replace(config, source="mini:many"))
+
+
+def test_the_task_that_figure_seven_leaves_out_reaches_the_policy():
+    (config,) = next(row for row in load("figure7").ROWS if row.skip_first and row.order == "II").configs(MINI, 0)
+    made = own_arguments(config)
+    assert made["synthetic"].skip == frozenset({"letters"})
+    assert "skip" not in made
+
+
+@pytest.mark.parametrize("title", check.CHECKS)
+def test_the_protocol_check_passes(title):
+    assert not list(check.CHECKS[title]())
+
+
+def test_a_check_that_fails_is_said_and_ends_with_one(monkeypatch, capsys):
+    monkeypatch.setitem(check.SIZES, "MNIST", (10, 60000, 9999))
+    monkeypatch.setattr(check, "CHECKS", {"sizes": check.split_sizes_of_the_data_sets})
+    assert check.main() == 1
+    out = capsys.readouterr().out
+    assert out.startswith("failed  sizes") and "MNIST" in out
+
+
+def test_published_values_are_found_by_name():
+    assert published("table8")["EWC"]["5 steps Last"] == 6.0
+    assert published("table9")["ZSCL, Transfer"]["Aircraft"] is None
+    assert published("figure3") == {} and "synthetic images" in published_what("figure3")
+    assert list(published("table9")["Zero-shot"])[:-1] == [name for name in check.SIZES if class_names(name)]
+    assert published_conventional("table7")["DER without pruning"]["values"][0] == [75.36, 0.36, 65.22]
