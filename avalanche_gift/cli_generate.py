@@ -54,7 +54,7 @@ def _add_generator(group: argparse._ArgumentGroup) -> None:
         "perfect (the mini world's own drawings); the default belongs to the benchmark")  # fmt: skip
     add("--revision", help="of a name on the hub")
     add("--steps", type=int, metavar="N", help="default 50, of mini 12")
-    add("--guidance", type=float, metavar="SCALE", help="default 7.5, of mini 3")
+    add("--guidance", type=float, metavar="SCALE", help="default 7.5, of mini 1.5")
     add("--scheduler", metavar="NAME", help="of diffusers, or `own` (default: own from 50 steps on, DPM-Solver below)")
     add("--batch-size", type=int, metavar="N", help="pictures a call (default 8, of mini 64)")
     add("--device", help="default: a GPU for a pipeline where there is one, each process its own")

@@ -80,6 +80,7 @@ def _run(
     config: RunConfig, folder: Path, report: Callable[[str], None], checkpoint_every: int, interruption: Interruption
 ) -> tuple[CLIPClassifier, dict[str, Any], RunState]:
     """The model at the end, the results, and what was kept on the way."""
+    interruption.deferred = False  # a run before may have failed in the middle of training
     seed_everything(config.seed)
     model = load_model(config.model)
     benchmark = load_benchmark(config, model)

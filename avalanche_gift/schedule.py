@@ -3,6 +3,11 @@
 import math
 
 
+def usual_warmup(iterations: int) -> int:
+    """The reference's 100 iterations, or a tenth of a shorter experience."""
+    return min(100, iterations // 10)
+
+
 def warmup_cosine(iteration: int, *, base_lr: float, iterations: int, warmup: int) -> float:
     """Linear warm-up, then half a cosine down to zero (spec of the reference: 100 of 1,000 iterations warm up).
 

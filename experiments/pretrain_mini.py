@@ -15,7 +15,6 @@ import json
 import os
 import platform
 import sys
-import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -38,7 +37,6 @@ PACKAGES = ("torch", "open_clip_torch", "diffusers", "transformers", "tokenizers
 
 def main() -> None:
     args = _arguments()
-    began = time.time()
     work = args.work / f"seed-{args.seed}"
     wide = drawing.pool(drawing.wide, args.clip_pictures, seed=args.seed, folder=args.work)
     canonical = drawing.pool(drawing.canonical, args.generator_pictures, seed=args.seed, folder=args.work)
@@ -49,7 +47,7 @@ def main() -> None:
         "hours": {"clip": clip_seconds / 3600, "generator": generator_seconds / 3600},
         "pictures_sha256": {"clip": drawing.digest(wide), "generator": drawing.digest(canonical)},
     }
-    print(_card(args, notes, began), flush=True)
+    print(_card(args, notes), flush=True)
 
 
 def _train_clip(args: argparse.Namespace, work: Path, pool: drawing.Pool) -> tuple[Any, float]:
@@ -80,7 +78,7 @@ def _publish(made: Path, out: Path) -> None:
     write_checksums(out, PARTS)
 
 
-def _card(args: argparse.Namespace, notes: dict[str, dict[str, Any]], began: float) -> str:
+def _card(args: argparse.Namespace, notes: dict[str, dict[str, Any]]) -> str:
     model = mini_clip(args.out)
     pictures = mini_generator(args.out)
     unseen = drawing.wide(UNSEEN_FROM + 1000, 4000, args.seed)
@@ -90,7 +88,7 @@ def _card(args: argparse.Namespace, notes: dict[str, dict[str, Any]], began: flo
     card = {
         "command": " ".join(["python", *sys.argv]),
         "options": {name: value for name, value in vars(args).items() if isinstance(value, int)},  # no paths of a machine
-        "hours": {**notes["hours"], "this_command": (time.time() - began) / 3600},
+        "hours": notes["hours"],
         "pictures_sha256": notes["pictures_sha256"],
         "device": f"{platform.machine()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads",
         "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},

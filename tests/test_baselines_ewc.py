@@ -5,12 +5,10 @@ import copy
 import pytest
 import slow_reference as slow
 import torch
-from avalanche.training.supervised import Naive
-from torch import nn
-from world import Spy, equal_weights, made_stream, quiet, stock_stream, tiny_model, weights_of
+from world import Spy, equal_weights, made_stream, naive, quiet, stock_stream, tiny_model, weights_of
 
 from avalanche_gift.training import EWC, FineTune, WiSEFT
-from avalanche_gift.training.plugins import ClassTextsPlugin, OnlineEWCPlugin, WiSEFTPlugin, clip_optimizer
+from avalanche_gift.training.plugins import ClassTextsPlugin, OnlineEWCPlugin, WiSEFTPlugin
 
 COMMON = {"train_iterations": 3, "lr": 1e-3, "train_mb_size": 6, "evaluator": quiet}
 COUNTS = (3, 2)
@@ -23,19 +21,6 @@ def trained(strategy, stream=None):
 
 def fine_tune(*plugins, **kwargs):
     return FineTune(tiny_model(), method_plugins=plugins, **{**COMMON, **kwargs})
-
-
-def naive(*plugins):
-    model = tiny_model()
-    torch.manual_seed(0)
-    return Naive(
-        model=model,
-        optimizer=clip_optimizer(model, lr=1e-3),
-        criterion=nn.CrossEntropyLoss(),
-        train_mb_size=8,
-        plugins=[ClassTextsPlugin(), *plugins],
-        evaluator=quiet(),
-    )
 
 
 def fisher_of(plugin, model):

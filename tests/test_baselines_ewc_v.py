@@ -3,19 +3,15 @@
 import pytest
 import slow_reference as slow
 import torch
-from avalanche.training.supervised import Naive
 from made_records import make_record
 from replay import LOSS_TOLERANCE, WEIGHT_TOLERANCE, main, replay
-from torch import nn
-from world import BASE_PROMPTS, MadePictures, Spy, equal_weights, made_stream, quiet, tiny_model, weights_of
+from world import BASE_PROMPTS, MadePictures, Spy, equal_weights, made_stream, naive, quiet, tiny_model, weights_of
 
 from avalanche_gift.training import EWCV, GIFT
 from avalanche_gift.training.plugins import (
-    ClassTextsPlugin,
     ImageTextAlignmentPlugin,
     StaticFisherPlugin,
     SyntheticReplayPlugin,
-    clip_optimizer,
 )
 from avalanche_gift.training.plugins.static_fisher import parse_static_fisher
 
@@ -112,18 +108,6 @@ def test_static_fisher_without_alignment_is_refused_for_it_would_be_noise():
 
 
 def test_static_fisher_needs_synthetic_replay_beside_it_and_works_in_naive():
-    def naive(*plugins):
-        model = tiny_model()
-        torch.manual_seed(0)
-        return Naive(
-            model=model,
-            optimizer=clip_optimizer(model, lr=1e-3),
-            criterion=nn.CrossEntropyLoss(),
-            train_mb_size=8,
-            plugins=[ClassTextsPlugin(), *plugins],
-            evaluator=quiet(),
-        )
-
     with pytest.raises(ValueError, match="expected a SyntheticReplayPlugin beside StaticFisherPlugin"):
         trained(naive(StaticFisherPlugin()))
     replays = [SyntheticReplayPlugin(MadePictures(), images=8, batch_size=4, base_prompts=BASE_PROMPTS) for _ in range(2)]

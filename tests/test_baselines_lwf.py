@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import pytest
 import slow_reference as slow
 import torch
-from avalanche.training.supervised import Naive
 from PIL import Image
 from torch import nn
 from torch.utils.data import Dataset
@@ -17,6 +16,7 @@ from world import (
     Spy,
     equal_weights,
     made_stream,
+    naive,
     plain,
     prompts_of,
     quiet,
@@ -32,7 +32,6 @@ from avalanche_gift.training.plugins import (
     LwFPlugin,
     LwFVRPlugin,
     ReferenceDistillationPlugin,
-    clip_optimizer,
 )
 from avalanche_gift.training.plugins.lwf import random_texts
 
@@ -51,18 +50,6 @@ def trained(strategy, stream=None, **kwargs):
 
 def fine_tune(*plugins, model=None, **kwargs):
     return FineTune(tiny_model() if model is None else model, method_plugins=plugins, **{**COMMON, **kwargs})
-
-
-def naive(*plugins):
-    model = tiny_model()
-    return Naive(
-        model=model,
-        optimizer=clip_optimizer(model, lr=1e-3),
-        criterion=nn.CrossEntropyLoss(),
-        train_mb_size=8,
-        plugins=[ClassTextsPlugin(), *plugins],
-        evaluator=quiet(),
-    )
 
 
 class Logged(Dataset):

@@ -101,10 +101,11 @@ def run(name, folder, interruption=None):
     return weights_of(strategy.model), matrix.rows()
 
 
+@pytest.mark.parametrize("asks", [3, ITERATIONS - 1], ids=["within an experience", "after its last iteration"])
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_every_strategy_goes_on_where_it_was_cut_off(name, tmp_path):
+def test_every_strategy_goes_on_where_it_was_cut_off(name, asks, tmp_path):
     wanted, rows = run(name, tmp_path / "whole")
-    interruption = After(asks=3)
+    interruption = After(asks)
     for _ in range(20):
         try:
             found, found_rows = run(name, tmp_path / "cut", interruption)
@@ -137,7 +138,7 @@ def run_small(folder, interruption=None, config=SMALL, report=lambda _: None):
 def test_logs_go_on_without_doubled_lines_or_steps(tmp_path):
     wanted = run_small(tmp_path / "whole")
     with pytest.raises(Interrupted):
-        run_small(tmp_path / "cut", After(asks=11))  # within the second task
+        run_small(tmp_path / "cut", After(asks=5))  # within the second task
     assert not (tmp_path / "cut" / "results.json").exists()
     found = run_small(tmp_path / "cut")
     assert {**found, "seconds": 0, "peak_memory_bytes": 0} == {**wanted, "seconds": 0, "peak_memory_bytes": 0}

@@ -12,6 +12,7 @@ from avalanche.benchmarks import class_incremental_benchmark
 from avalanche.benchmarks.utils import as_classification_dataset
 from avalanche.core import SupervisedPlugin
 from avalanche.training.plugins import EvaluationPlugin
+from avalanche.training.supervised import Naive
 from open_clip import CLIP
 from PIL import Image
 from torch.utils.data import Dataset
@@ -19,6 +20,7 @@ from torchvision.transforms import CenterCrop, Compose, Normalize, RandomResized
 
 from avalanche_gift.benchmarks import Task, clip_benchmark
 from avalanche_gift.models import CLIPClassifier
+from avalanche_gift.training.plugins import ClassTextsPlugin, clip_optimizer
 
 torch.set_num_threads(1)  # Tensors this small are only slowed down by more, most of all on a busy machine.
 
@@ -164,6 +166,20 @@ def quiet(*metrics: Any) -> EvaluationPlugin:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "No loggers specified")
         return EvaluationPlugin(*metrics, loggers=[])
+
+
+def naive(*plugins: Any) -> Naive:
+    """Avalanche's plain strategy on the tiny model, with class texts and these plugins."""
+    model = tiny_model()
+    torch.manual_seed(0)
+    return Naive(
+        model=model,
+        optimizer=clip_optimizer(model, lr=1e-3),
+        criterion=torch.nn.CrossEntropyLoss(),
+        train_mb_size=8,
+        plugins=[ClassTextsPlugin(), *plugins],
+        evaluator=quiet(),
+    )
 
 
 class Spy(SupervisedPlugin):

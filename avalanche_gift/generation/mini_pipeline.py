@@ -34,6 +34,7 @@ CHUNK = 8
 class MiniDenoiser(ModelMixin, ConfigMixin):
     """`forward(noisy [B, 3, 32, 32], t [B] in 0..1, text [B, D]) -> the clean picture [B, 3, 32, 32] in -1..1`.
 
+    fine_channels, fine_layers: of the last convolutions at full size; `experiments/pretrain_mini.py` has 24 and 3 now.
     text: the text tower's embedding; normalised here, then standardised by the fixed buffers `text_mean` and `text_std`.
     """
 

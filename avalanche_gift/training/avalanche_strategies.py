@@ -13,6 +13,7 @@ from avalanche.training.templates import SupervisedTemplate
 from avalanche_gift.benchmarks.running_labels import running_labels
 from avalanche_gift.models import CLIPClassifier
 from avalanche_gift.names import check_name
+from avalanche_gift.schedule import usual_warmup
 from avalanche_gift.training.criterion import ClassificationLoss, OwnTaskLoss
 from avalanche_gift.training.plugins import (
     ClassTextsPlugin,
@@ -69,7 +70,7 @@ def avalanche_strategy(
     Replay's batches are twice as large from the second experience on.
     """
     check_name("strategy of Avalanche", name, AVALANCHE_STRATEGIES)
-    warmup = min(100, train_iterations // 10) if warmup_iterations is None else warmup_iterations
+    warmup = usual_warmup(train_iterations) if warmup_iterations is None else warmup_iterations
     counts = [len(experience.class_names) for experience in benchmark.train_stream]
     if name in _ONE_LABEL_SPACE:
         benchmark = running_labels(benchmark, class_incremental=class_incremental)

@@ -7,7 +7,7 @@ from torch import Tensor
 from avalanche_gift.models import CLIPClassifier
 from avalanche_gift.training.picture_memory import PictureMemory
 from avalanche_gift.training.plugins import HerdedMemoryPlugin, ReferenceDistillationPlugin
-from avalanche_gift.training.plugins.class_texts import experience_prompts
+from avalanche_gift.training.plugins.class_texts import first_prompts
 from avalanche_gift.training.template import FineTune
 
 
@@ -48,7 +48,7 @@ class ICaRL(FineTune):
         remember = HerdedMemoryPlugin(memory, candidates=candidates, update=memory_update, reference_slips=reference_slips)
         distil = ReferenceDistillationPlugin(
             memory,
-            current_prompts,
+            lambda strategy: first_prompts(strategy.experience),
             weight=distillation_weight,
             teacher=teacher,
             theta_initial=theta_initial,
@@ -59,8 +59,3 @@ class ICaRL(FineTune):
             shuffle=False,
         )
         super().__init__(model=model, method_plugins=[remember, distil], **base_kwargs)
-
-
-def current_prompts(strategy: Any) -> list[str]:
-    """The training prompt of each class of the experience at hand."""
-    return [prompts[0] for prompts in experience_prompts(strategy.experience)]

@@ -12,6 +12,7 @@ from avalanche.training.templates import SupervisedTemplate
 from torch import Tensor
 
 from avalanche_gift.models import CLIPClassifier
+from avalanche_gift.schedule import usual_warmup
 from avalanche_gift.training.criterion import ClassificationLoss
 from avalanche_gift.training.loss_terms import record_term
 from avalanche_gift.training.plugins import (
@@ -83,7 +84,7 @@ class FineTune(SupervisedTemplate):
     ):
         _check_arguments(model, train_iterations, base_kwargs)
         self.train_iterations = train_iterations
-        warmup = min(100, train_iterations // 10) if warmup_iterations is None else warmup_iterations
+        warmup = usual_warmup(train_iterations) if warmup_iterations is None else warmup_iterations
         default_lr = 1e-5 if optimizer is None else optimizer.param_groups[0]["lr"]
         given = list(plugins or [])
         texts = (

@@ -24,6 +24,32 @@ def table(runs: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+PAIRED = [
+    ("gift, AWC 0.1", "gift without weight term"),
+    ("gift, AWC 0.1", "l2, weight 0.1"),
+    ("gift, AWC 0.1", "gift, plain l2 0.1"),
+    ("gift, AWC 1", "gift, plain l2 1"),
+    ("gift, 50 pictures", "gift, 50 pictures, plain l2"),
+    ("gift, lr 1e-3", "gift, lr 1e-3, plain l2"),
+    ("gift, AWC 0.1", "gift, perfect pictures"),
+]
+"""Which variant less which other, seed by seed."""
+
+
+def paired(runs: list[dict[str, Any]]) -> str:
+    """Mean difference ± sample standard deviation over the seeds that both have, and on how many it is above 0."""
+    lines = ["| variant | less | seeds | Transfer | Average | Last |", "|---|---|---|---|---|---|"]
+    for one, other in PAIRED:
+        a, b = ({run["seed"]: run["metrics"] for run in runs if run["variant"] == name} for name in (one, other))
+        seeds = sorted(a.keys() & b.keys())
+        cells = []
+        for metric in METRICS[:3]:
+            gains = [a[seed][metric] - b[seed][metric] for seed in seeds]
+            cells.append(f"{_mean_std(gains)} ({sum(gain > 0 for gain in gains)} of {len(gains)})")
+        lines.append(f"| {one} | {other} | {', '.join(map(str, seeds))} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
 def _mean_std(values: list[float]) -> str:
     spread = f" ± {stdev(values):.1f}" if len(values) > 1 else ""
     return f"{fmean(values):.1f}{spread}"
@@ -33,7 +59,10 @@ def main() -> None:
     evidence = json.loads((HERE / "evidence.json").read_text(encoding="utf-8"))
     parts = []
     for pair, group in groupby(evidence["runs"], key=lambda run: run["pair"]):
-        parts += [f"Pre-trained pair `{pair}`:", table(list(group))]
+        runs = list(group)
+        parts += [f"Pre-trained pair `{pair}`:", table(runs)]
+        if pair == "mini":
+            parts += ["Seed by seed, on how many seeds the difference is above 0 in brackets:", paired(runs)]
     readme = HERE / "README.md"
     before, rest = readme.read_text(encoding="utf-8").split(BEGIN)
     after = rest.split(END)[1]

@@ -1,7 +1,7 @@
 """Writes checkpoints along an experience, and goes on within one."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from avalanche.core import SupervisedPlugin
 
@@ -15,7 +15,8 @@ class CheckpointPlugin(SupervisedPlugin):
     """Writes the strategy's state every `every` iterations. List it last, after `IterationsPlugin`.
 
     The states at the starts of experiences are the caller's to write (`avalanche_gift.run`), since evaluation lies between.
-    interruption: asked after each iteration; where a signal came, a checkpoint is written and Interrupted raised.
+    interruption: asked after each iteration; where a signal came, a checkpoint is written and Interrupted raised. After the
+    last one, too: the evaluation that follows may take longer than whoever sent the signal will wait.
     state_of: the state of a strategy, for whoever adds to it.
     """
 
@@ -53,11 +54,23 @@ class CheckpointPlugin(SupervisedPlugin):
         resumed, self._resume_at = self._resume_at, 0
         if not done or done == resumed:
             return
-        if self.interruption.signal is not None or done % self.every == 0:
-            check_weights(strategy)
-            self.checkpoints.write(strategy.clock.train_exp_counter, done, self.state_of(strategy))
         if self.interruption.signal is not None:
-            raise Interrupted(self.interruption.signal)
+            self._stop(strategy)
+        if done % self.every == 0:
+            self._write(strategy)
 
     def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
+        self._resume_at = 0
+        if self.interruption.signal is not None:
+            self._stop(strategy)
         self.interruption.deferred = False
+
+    def _stop(self, strategy: Any) -> NoReturn:
+        self._write(strategy)
+        assert self.interruption.signal is not None
+        raise Interrupted(self.interruption.signal)
+
+    def _write(self, strategy: Any) -> None:
+        check_weights(strategy)
+        clock = strategy.clock
+        self.checkpoints.write(clock.train_exp_counter, clock.train_exp_iterations, self.state_of(strategy))

@@ -174,6 +174,11 @@ def experience_prompts(experience: Any) -> Prompts:
     return class_prompts(experience.class_names, getattr(experience, "templates", DEFAULT_TEMPLATES))
 
 
+def first_prompts(experience: Any) -> list[str]:
+    """The training prompt of each class of an experience."""
+    return [prompts[0] for prompts in experience_prompts(experience)]
+
+
 def _labels(experience: Any) -> list[int]:
     labels = getattr(experience, "classes_in_this_experience", None)
     return sorted(experience.dataset.targets.uniques if labels is None else labels)

@@ -12,7 +12,7 @@ from avalanche_gift.generation import as_policy
 from avalanche_gift.prompts import PromptSampler, imagenet_prompts, prompt_pool, training_prompts
 from avalanche_gift.training.batches import rows_of_batch
 from avalanche_gift.training.loss_terms import record_term, show_in_loss
-from avalanche_gift.training.plugins.class_texts import experience_prompts
+from avalanche_gift.training.plugins.class_texts import first_prompts
 from avalanche_gift.training.seeds import combined_seed
 from avalanche_gift.training.synthetic_pairs import SyntheticBatch, SyntheticPairs, obtain_pairs
 from avalanche_gift.training.teacher import FixedTeacher, Teacher
@@ -185,7 +185,7 @@ def generation_prompts(experience: Any) -> list[str]:
     """A prompt a class for synthetic pictures of an experience: in its `generation_template`, or else its first template."""
     template = getattr(experience, "generation_template", None)
     if template is None:
-        return [prompts[0] for prompts in experience_prompts(experience)]
+        return first_prompts(experience)
     return training_prompts(experience.class_names, [template])
 
 
