@@ -29,6 +29,7 @@ from avalanche_gift.evaluation import (
 )
 from avalanche_gift.evaluation.memory import Measurement
 from avalanche_gift.evaluation.results import ResultsError, software_versions
+from avalanche_gift.evaluation.training_curves import DistanceFromPrevious, LearningRate, SyntheticPictures
 from avalanche_gift.files import write_aside
 from avalanche_gift.interruption import Interruption
 from avalanche_gift.lock import locked
@@ -38,7 +39,9 @@ from avalanche_gift.run_loggers import open_loggers
 from avalanche_gift.run_loop import train_and_evaluate
 from avalanche_gift.strategy_arguments import own_arguments
 from avalanche_gift.training import AVALANCHE_STRATEGIES, STRATEGIES, FineTune, Joint
+from avalanche_gift.training.plugins import SyntheticReplayPlugin
 from avalanche_gift.training.plugins.checkpoints import CheckpointPlugin
+from avalanche_gift.training.plugins.gradient_cosine import GradientCosinePlugin
 from avalanche_gift.training.plugins.progress import ProgressPlugin
 
 
@@ -88,12 +91,14 @@ def _run(
     found = state.found(report)
     matrix = AccuracyMatrix()
     pooled = [ClassIncrementalAccuracy()] if config.class_incremental else []
-    logged = {} if found is None else {"sizes": found["run"]["logs"], "step": found["clock"]["train_iterations"]}
-    with open_loggers(folder, **logged) as loggers:
-        evaluator = EvaluationPlugin(accuracy_metrics(experience=True), matrix, *pooled, loggers=loggers)
+    sizes = None if found is None else found["run"]["logs"]
+    with open_loggers(folder, sizes, about={**config.settings(), "versions": software_versions()}) as loggers:
+        watched = [LearningRate(), DistanceFromPrevious(), SyntheticPictures()]
+        evaluator = EvaluationPlugin(accuracy_metrics(experience=True), matrix, *pooled, *watched, loggers=loggers)
         strategy, benchmark = build_for(benchmark, config, model, evaluator)
+        _watch_gradients(strategy)
         plugin = None
-        if can_resume(config.strategy):
+        if goes_on_within(config.strategy):
             plugin = CheckpointPlugin(state.checkpoints, every=checkpoint_every, interruption=interruption, state_of=state.of)
             strategy.plugins.insert(strategy.plugins.index(evaluator), plugin)
         with measure(config.device) as used:
@@ -109,6 +114,13 @@ def _run(
             f"Last {among_all['last']:.2f}"
         )
     return model, results, state
+
+
+def _watch_gradients(strategy: Any) -> None:
+    """Lists `GradientCosinePlugin` where it belongs, in a strategy that replays synthetic pairs."""
+    kinds = [type(plugin) for plugin in strategy.plugins]
+    if SyntheticReplayPlugin in kinds:
+        strategy.plugins.insert(kinds.index(SyntheticReplayPlugin) + 1, GradientCosinePlugin())
 
 
 def _results(
@@ -137,8 +149,8 @@ def _results(
     }
 
 
-def can_resume(strategy: str) -> bool:
-    """Whether a run of it goes on from a checkpoint. Avalanche's own strategies hold no state that can be taken out."""
+def goes_on_within(strategy: str) -> bool:
+    """Whether a run of it goes on within an experience. Avalanche's own strategies go on from its start, zero-shot anew."""
     return strategy not in AVALANCHE_STRATEGIES and strategy != "zero-shot"
 
 

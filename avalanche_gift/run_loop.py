@@ -17,18 +17,19 @@ def train_and_evaluate(
 ) -> None:
     """All test sets before training and after each experience; once where neither weights nor classes ever change.
 
-    plugin: None for a strategy that can't go on from a checkpoint and begins anew.
+    plugin: None for a strategy that goes on from the start of an experience only. Zero-shot has nothing to go on from.
     """
     options = {"num_workers": config.num_workers}
     units = _units(strategy, benchmark, config)
-    place = None if plugin is None else state.checkpoints.newest()
+    keeps = not isinstance(strategy, ZeroShot)
+    place = state.checkpoints.newest() if keeps else None
     if place is None:
         strategy.eval(benchmark.test_stream, **options)
     else:
         restore_strategy(strategy, state.checkpoints.read(place[0], 0))
     first, iteration = place or (0, 0)
     for number in range(first, len(units)):
-        if plugin is not None and (number > first or place is None):
+        if keeps and (number > first or place is None):
             state.checkpoints.write(number, 0, state.of(strategy))
         if plugin is not None and number == first:
             plugin.resume_at(iteration)

@@ -8,8 +8,11 @@ from world import Pictures, Spy, augment, equal_weights, plain, quiet, tiny_mode
 
 from avalanche_gift.benchmarks import Task, clip_benchmark
 from avalanche_gift.benchmarks.running_labels import running_labels
+from avalanche_gift.checkpoint import RunState
+from avalanche_gift.config import RunConfig
 from avalanche_gift.evaluation import AccuracyMatrix, footprint
 from avalanche_gift.losses import MASKED_LOGIT, smoothed_cross_entropy
+from avalanche_gift.run_loop import train_and_evaluate
 from avalanche_gift.training import AVALANCHE_STRATEGIES, ClassificationLoss, FineTune, avalanche_strategy
 from avalanche_gift.training.criterion import OwnTaskLoss
 
@@ -243,6 +246,46 @@ def test_runs_repeat_bit_for_bit_and_leave_the_callers_list_of_plugins_alone():
         torch.manual_seed(1)
         results.append(weights_of(trained("avalanche-replay", plugins=given)[0].model))
     assert equal_weights(*results) and len(given) == 1
+
+
+class Cut(Exception):
+    pass
+
+
+def cut_in(experience):
+    def cut(strategy):
+        if (strategy.clock.train_exp_counter, strategy.clock.train_exp_iterations) == (experience, 3):
+            raise Cut
+
+    return Spy(before_update=cut)
+
+
+def run_with_checkpoints(name, folder, *plugins, class_incremental):
+    torch.manual_seed(1)
+    matrix, given = AccuracyMatrix(figure=False), stream(class_incremental=class_incremental)
+    arguments = {**SMALL, "evaluator": quiet(matrix), "plugins": plugins, "class_incremental": class_incremental}
+    if name == "avalanche-replay":
+        arguments["mem_size"] = 7
+    strategy, benchmark = avalanche_strategy(name, tiny_model(), given, **arguments)
+    config = RunConfig(strategy=name, benchmark="made", model="tiny")
+    train_and_evaluate(strategy, benchmark, config, RunState(config, benchmark, folder), None)
+    return strategy.model.state_dict(), matrix.rows(), footprint(strategy)
+
+
+@pytest.mark.parametrize("class_incremental", [False, True], ids=["own classes", "all classes"])
+@pytest.mark.parametrize("name", AVALANCHE_STRATEGIES)
+def test_all_go_on_from_the_start_of_the_experience_they_were_cut_off_in(name, class_incremental, tmp_path):
+    setting = {"class_incremental": class_incremental}
+    wanted = run_with_checkpoints(name, tmp_path / "whole", Spy(before_update=lambda strategy: None), **setting)
+    for experience in range(3):
+        torch.manual_seed(experience)  # what a new process would not have either
+        with pytest.raises(Cut):
+            run_with_checkpoints(name, tmp_path / "cut", cut_in(experience), **setting)
+    watched = Spy(before_update=lambda strategy: strategy.clock.train_exp_counter)
+    found = run_with_checkpoints(name, tmp_path / "cut", watched, **setting)
+    assert set(watched.seen.before_update) == {2}
+    assert equal_weights(wanted[0], found[0])
+    assert wanted[1:] == found[1:]
 
 
 def test_a_misspelled_name_or_argument_is_refused():

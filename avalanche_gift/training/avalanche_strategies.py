@@ -14,6 +14,7 @@ from avalanche_gift.benchmarks.running_labels import running_labels
 from avalanche_gift.models import CLIPClassifier
 from avalanche_gift.names import check_name
 from avalanche_gift.schedule import usual_warmup
+from avalanche_gift.training.avalanche_state import AvalancheStatePlugin
 from avalanche_gift.training.criterion import ClassificationLoss, OwnTaskLoss
 from avalanche_gift.training.plugins import (
     ClassTextsPlugin,
@@ -75,8 +76,10 @@ def avalanche_strategy(
     if name in _ONE_LABEL_SPACE:
         benchmark = running_labels(benchmark, class_incremental=class_incremental)
     separate = name in _ONE_LABEL_SPACE and not class_incremental
+    state = AvalancheStatePlugin()
     own = [
         *(plugins or ()),
+        state,
         *([OwnTaskColumnsPlugin(counts)] if separate else []),
         StoredPicturesPlugin(),
         FreshOptimizerPlugin(),
@@ -93,7 +96,9 @@ def avalanche_strategy(
         **method,
     }
     if name == "avalanche-icarl":
-        return _icarl(model, benchmark, weight_decay=weight_decay, plugins=own, **common), benchmark
+        icarl = _icarl(model, benchmark, weight_decay=weight_decay, plugins=own, **common)
+        state.attach(icarl, benchmark.train_stream)
+        return icarl, benchmark
     criterion = ClassificationLoss(label_smoothing)
     strategy = _CLASSES[name](
         model=model,
@@ -102,6 +107,7 @@ def avalanche_strategy(
         plugins=[ClassTextsPlugin(class_incremental=class_incremental or separate), *own],
         **common,
     )
+    state.attach(strategy, benchmark.train_stream)
     return strategy, benchmark
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from avalanche_gift.training.checkpoint_files import CheckpointError, random_state, restore_random_state
 
@@ -26,10 +27,18 @@ def strategy_state(strategy: Any) -> dict[str, Any]:
 
 
 def restore_strategy(strategy: Any, state: Mapping[str, Any]) -> None:
-    """Puts a state back. Raises CheckpointError where it is of a strategy built otherwise."""
+    """Puts a state back. Raises CheckpointError where it is of a strategy built otherwise, or no state at all."""
+    try:
+        _restore(strategy, state)
+    except (AttributeError, KeyError, TypeError, IndexError) as error:
+        _refuse(f"values are others: {error!r}")
+
+
+def _restore(strategy: Any, state: Mapping[str, Any]) -> None:
     parts = dict(_parts(strategy))
     if parts.keys() != state["parts"].keys():
         _refuse(f"plugins and metrics are {sorted(parts)}, got {sorted(state['parts'])}")
+    _make_room(strategy.model, state["model"])
     try:
         strategy.model.load_state_dict(state["model"])
     except RuntimeError as error:
@@ -40,6 +49,15 @@ def restore_strategy(strategy: Any, state: Mapping[str, Any]) -> None:
     for name, part in parts.items():
         part.load_state_dict(state["parts"][name])
     restore_random_state(state["random"])
+
+
+def _make_room(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """For buffers that are None until there is something to hold, as the class means of Avalanche's iCaRL."""
+    for name in tensors.keys() - model.state_dict().keys():
+        place, _, buffer = name.rpartition(".")
+        module = model.get_submodule(place)
+        if buffer in module._buffers:
+            setattr(module, buffer, torch.empty_like(tensors[name], device=next(model.parameters()).device))
 
 
 def _parts(strategy: Any) -> Iterator[tuple[str, Any]]:

@@ -31,6 +31,14 @@ class StoredPicturesPlugin(SupervisedPlugin):
         """The most at the end of any `train` call."""
         return self._most
 
+    def state_dict(self) -> dict[str, int]:
+        """The most so far."""
+        return dict(self._most)
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """What `state_dict` returned."""
+        self._most = dict(state)
+
     def _note(self, pictures: int, bytes_kept: int) -> None:
         found = {"stored_pictures": pictures, "stored_bytes": bytes_kept}
         self._most = {part: max(self._most[part], count) for part, count in found.items()}
