@@ -13,6 +13,9 @@ from avalanche_gift.run_loggers import log_sizes
 from avalanche_gift.training.checkpoint_files import CheckpointError, Checkpoints
 from avalanche_gift.training.state import strategy_state
 
+RUN = {"configuration": dict, "data": dict, "versions": dict, "seconds": float, "logs": dict}
+"""What a run adds to a checkpoint."""
+
 
 class RunState:
     """What a run adds to the state of its strategy: configuration, data, versions, seconds and the sizes of its logs."""
@@ -33,7 +36,7 @@ class RunState:
         if place is None:
             return None
         state = self.checkpoints.read(*place)
-        run = state["run"]
+        run = _own_part(state, self.checkpoints.folder)
         for what, ours in (("configuration", self._config), ("data", self._data)):
             if different := differences(found=run[what], wanted=ours):
                 raise CheckpointError(
@@ -52,9 +55,16 @@ class RunState:
             "data": self._data,
             "versions": software_versions(),
             "seconds": self.seconds,
-            "logs": log_sizes(self._folder),
+            "logs": log_sizes(self._folder, strategy.evaluator.loggers),
         }
         return {**strategy_state(strategy), "run": run}
+
+
+def _own_part(state: Any, folder: Path) -> dict[str, Any]:
+    run = state.get("run") if isinstance(state, dict) else None
+    if not isinstance(run, dict) or any(not isinstance(run.get(key), kind) for key, kind in RUN.items()):
+        raise CheckpointError(f"expected checkpoints with {', '.join(RUN)} in {folder}, got others; remove that folder")
+    return run
 
 
 def fingerprint(benchmark: CLScenario) -> dict[str, list[Any]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from avalanche_gift.report import Sheet
+    from avalanche_gift.report import Experiment, Sheet
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -40,9 +40,26 @@ def report(arguments: argparse.Namespace) -> int:
     if arguments.html:
         from avalanche_gift.report import write_page
 
-        write_page(Path(arguments.html), found, find_sheets([Path(folder) for folder in arguments.folders]))
+        folders = [Path(folder) for folder in arguments.folders]
+        write_page(Path(arguments.html), found, find_sheets(folders), find_experiments(folders))
         print(f"Page: {arguments.html}")
     return 0
+
+
+def find_experiments(folders: Sequence[Path]) -> "list[Experiment]":
+    """The tables and figures that `python -m experiments` wrote into the folders. Says on stderr what can't be read."""
+    from avalanche_gift.report import Experiment
+
+    paths = sorted({path for folder in folders for kind in ("table", "figure") for path in folder.rglob(f"{kind}[0-9]*.json")})
+    found: list[Experiment] = []
+    for path in paths:
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            picture = path.with_suffix(".png")
+            found.append(Experiment.read(record, picture.read_bytes() if picture.is_file() else None))
+        except (OSError, ValueError) as error:
+            print(f"avalanche-gift: can't read the experiment '{path}': {error}", file=sys.stderr)
+    return found
 
 
 def find_sheets(folders: Sequence[Path]) -> "list[Sheet]":

@@ -3,6 +3,7 @@
 import os
 import random
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from avalanche.training.plugins import EvaluationPlugin
 from avalanche.training.templates import SupervisedTemplate
 from safetensors.torch import save
 
+from avalanche_gift import distributed
 from avalanche_gift.by_name import load_benchmark, load_model
 from avalanche_gift.checkpoint import RunState
 from avalanche_gift.config import RunConfig, differences
@@ -33,7 +35,7 @@ from avalanche_gift.evaluation.training_curves import DistanceFromPrevious, Lear
 from avalanche_gift.files import write_aside
 from avalanche_gift.interruption import Interruption
 from avalanche_gift.lock import locked
-from avalanche_gift.models import CLIPClassifier
+from avalanche_gift.models import CLIPClassifier, set_numerics
 from avalanche_gift.names import check_name
 from avalanche_gift.run_loggers import open_loggers
 from avalanche_gift.run_loop import train_and_evaluate
@@ -63,19 +65,28 @@ def run(
 
     Raises ValueError where the folder is of another configuration or other data, and LockedError (a ValueError) where
     another process works in it; `take_over`: see `lock.locked`.
+
+    Started by `torchrun` or `accelerate launch`, the processes share the work (`avalanche_gift.distributed`), each on a GPU of
+    its own where the device is cuda, and the first writes. Raises ValueError for a strategy that is not proven on several.
     """
     folder = Path(folder)
+    distributed.start(config.device)
     done = finished(config, folder)
     if done is not None:
         report(f"{config.strategy}, seed {config.seed}: done before, see {folder / 'results.json'}")
         return done
-    with locked(folder, take_over=take_over):
+    writes = distributed.is_first()
+    lock: AbstractContextManager[None] = nullcontext()
+    with locked(folder, take_over=take_over) if writes else lock:
+        distributed.wait()
         model, results, state = _run(config, folder, report, checkpoint_every, interruption or Interruption())
-        if save_model:
+        if save_model and writes:
             tensors = {name: tensor.contiguous() for name, tensor in model.clip.state_dict().items()}
             write_aside(folder / "model.safetensors", save(tensors))
-        write_results(folder / "results.json", results)
-        state.checkpoints.clear()
+        if writes:
+            write_results(folder / "results.json", results)
+            state.checkpoints.clear()
+        distributed.wait()
     return results
 
 
@@ -83,16 +94,21 @@ def _run(
     config: RunConfig, folder: Path, report: Callable[[str], None], checkpoint_every: int, interruption: Interruption
 ) -> tuple[CLIPClassifier, dict[str, Any], RunState]:
     """The model at the end, the results, and what was kept on the way."""
+    if distributed.size() > 1 and config.strategy in AVALANCHE_STRATEGIES:
+        raise ValueError(f"expected one process for {config.strategy}, which is not proven on several")
     interruption.deferred = False  # a run before may have failed in the middle of training
     seed_everything(config.seed)
     model = load_model(config.model)
+    set_numerics(model, **config.numerics)
     benchmark = load_benchmark(config, model)
     state = RunState(config, benchmark, folder)
     found = state.found(report)
     matrix = AccuracyMatrix()
     pooled = [ClassIncrementalAccuracy()] if config.class_incremental else []
     sizes = None if found is None else found["run"]["logs"]
-    with open_loggers(folder, sizes, about={**config.settings(), "versions": software_versions()}) as loggers:
+    about = {**config.settings(), "versions": software_versions()}
+    logs: AbstractContextManager[list[Any]] = nullcontext([])
+    with open_loggers(folder, sizes, about) if distributed.is_first() else logs as loggers:
         watched = [LearningRate(), DistanceFromPrevious(), SyntheticPictures()]
         evaluator = EvaluationPlugin(accuracy_metrics(experience=True), matrix, *pooled, *watched, loggers=loggers)
         strategy, benchmark = build_for(benchmark, config, model, evaluator)
@@ -117,9 +133,10 @@ def _run(
 
 
 def _watch_gradients(strategy: Any) -> None:
-    """Lists `GradientCosinePlugin` where it belongs, in a strategy that replays synthetic pairs."""
+    """Lists `GradientCosinePlugin` where it belongs, in a strategy that replays synthetic pairs in one process: of several,
+    each sees only its share of a gradient while that is computed."""
     kinds = [type(plugin) for plugin in strategy.plugins]
-    if SyntheticReplayPlugin in kinds:
+    if SyntheticReplayPlugin in kinds and distributed.size() == 1:
         strategy.plugins.insert(kinds.index(SyntheticReplayPlugin) + 1, GradientCosinePlugin())
 
 
@@ -196,7 +213,7 @@ def _arguments(config: RunConfig, evaluator: EvaluationPlugin) -> dict[str, Any]
         "lr": config.lr,
         "seed": config.seed,
         "class_incremental": config.class_incremental,
-        "device": config.device,
+        "device": distributed.own_device(config.device),
         "plugins": [] if config.strategy == "zero-shot" else [ProgressPlugin(config.strategy)],
         "evaluator": evaluator,
         **own_arguments(config),

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from avalanche_gift.names import check_name
-from experiments.plan import WORLDS, World
-from experiments.runner import NAMES, all_runs, collect, execute, load, shard
+from experiments.plan import WORLDS, NotPossible, World
+from experiments.runner import NAMES, all_runs, collect, execute, kept_models, load, shard
 from experiments.writing import listing, write
 
 HERE = Path(__file__).parent
@@ -62,9 +62,10 @@ def go(arguments: argparse.Namespace, name: str | None) -> int:
         print("\n".join(listing(names, world, seeds)))
         return 0
     if name and world.name not in load(name).WORLDS:
-        raise ValueError(getattr(load(name), "LACKS", "") or f"{name} has the worlds {load(name).WORLDS}, not {world.name}")
+        raise ValueError(f"{name} has the worlds {load(name).WORLDS}, not {world.name}")
     folder = arguments.out / world.name
-    failures = execute(shard(all_runs(names, world, seeds), arguments.shard), folder, max(1, arguments.jobs))
+    runs, keep = shard(all_runs(names, world, seeds), arguments.shard), kept_models(names, world, seeds)
+    failures = execute(runs, folder, max(1, arguments.jobs), keep)
     tables = arguments.tables or (HERE / "results" if world.iterations is None else arguments.out / "tables")
     for each in names:
         if world.name not in load(each).WORLDS:
@@ -73,7 +74,12 @@ def go(arguments: argparse.Namespace, name: str | None) -> int:
         if not collected.found or (arguments.shard != "1/1" and collected.not_run):
             print(f"{each}: not written yet; {len(collected.not_run)} rows are not run, {len(collected.needs)} need more")
             continue
-        print(write(each, world, seeds, folder, tables / world.name))
+        try:
+            print(write(each, world, seeds, folder, tables / world.name))
+        except NotPossible as error:
+            print(f"{each}: not written yet; needs {error}")
+    if name is None:
+        print(f"One page of all: avalanche-gift report {folder} {tables / world.name} --html report.html")
     for run, message in failures.items():
         print(f"failed: {run}: {message}", file=sys.stderr)
     return 1 if failures else 0

@@ -50,13 +50,25 @@ def as_record(panels: Sequence[Panel]) -> list[dict[str, Any]]:
     ]
 
 
-def draw(panels: Sequence[Panel], stem: Path) -> None:
-    """Writes `stem`.svg and `stem`.png, up to four panels a line and one legend for them all."""
+def style(stem: Path) -> Any:
+    """In which every figure is made: text stays text in SVG, and the same figure is the same file."""
+    return matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": stem.name, "font.size": 8})  # type: ignore[arg-type]
+
+
+def save(figure: Figure, stem: Path) -> None:
+    """Writes `stem`.svg and `stem`.png."""
+    for form, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": 150})):
+        content = io.BytesIO()
+        figure.savefig(content, format=form, **options)  # type: ignore[arg-type]
+        write_aside(stem.with_suffix(f".{form}"), content.getvalue())
+
+
+def draw(panels: Sequence[Panel], stem: Path) -> dict[str, Any]:
+    """Writes `stem`.svg and `stem`.png, up to four panels a line and one legend for them all; returns the numbers drawn."""
     across = min(ACROSS, len(panels))
     down = -(-len(panels) // across)
     labels = list(dict.fromkeys(label for panel in panels for label in panel.lines))
-    style = {"svg.fonttype": "none", "svg.hashsalt": stem.name, "font.size": 8}
-    with matplotlib.rc_context(style):  # type: ignore[arg-type]
+    with style(stem):
         figure = Figure(figsize=(2.9 * across, 2.4 * down + 0.5), layout="constrained")
         grid = figure.subplots(down, across, squeeze=False).ravel()
         for axes in grid[len(panels) :]:
@@ -65,10 +77,8 @@ def draw(panels: Sequence[Panel], stem: Path) -> None:
             _fill(axes, panel, labels)
         handles = {label: line for axes in grid for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
         figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(6, len(handles)), frameon=False)
-        for form, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": 150})):
-            content = io.BytesIO()
-            figure.savefig(content, format=form, **options)  # type: ignore[arg-type]
-            write_aside(stem.with_suffix(f".{form}"), content.getvalue())
+        save(figure, stem)
+    return {"panels": as_record(panels)}
 
 
 def _fill(axes: Any, panel: Panel, labels: Sequence[str]) -> None:

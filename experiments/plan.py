@@ -88,7 +88,8 @@ class Row:
     given: hyperparameters by the command line's names. images: synthetic pictures, times the default (the paper's 1K).
     plain_l2: a plain l2 term in place of adaptive consolidation, as in the paper's rows without AWC.
     source: which pictures. options: arguments of the strategy. skip_first: the first task never joins the pool of prompts.
-    alone: a run for every task by itself, from the pre-trained model. benchmark, steps: of Tables 7 and 8.
+    alone: a run for every task by itself, from the pre-trained model. first_task: the first task only, after which the weights
+    are kept. pictures_only: no run, its source is looked at. benchmark, steps: of Tables 7 and 8.
     """
 
     label: str
@@ -101,6 +102,8 @@ class Row:
     order: str = "I"
     skip_first: bool = False
     alone: bool = False
+    first_task: bool = False
+    pictures_only: bool = False
     benchmark: str = "mtil"
     steps: int | None = None
 
@@ -116,6 +119,10 @@ class Row:
 
     def configs(self, world: World, seed: int) -> list[RunConfig]:
         """Of its run, or of its runs task by task. Raises NotPossible where the world lacks a folder."""
+        if self.pictures_only:
+            if world.name != "mini":
+                world.source(self._source(world))
+            return []
         if world.name != "mini" and world.data is None:
             raise NotPossible("--data DIR, the folder of the data sets")
         config = self._mini(seed) if world.name == "mini" else self._full(world, seed)
@@ -123,6 +130,8 @@ class Row:
             config = replace(config, train_iterations=world.iterations)
         if self.alone:
             return [replace(config, tasks=(task,), order=None) for task in self.tasks(world)]
+        if self.first_task:
+            return [replace(config, tasks=self.tasks(world)[:1], order=None)]
         return [config]
 
     def _mini(self, seed: int) -> RunConfig:

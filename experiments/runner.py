@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -31,7 +31,7 @@ class Entry:
 
 
 def load(name: str) -> ModuleType:
-    """The file of a table or figure: ROWS, WORLDS; VIEW of a table, `panels` of a figure; LACKS where it is not there yet."""
+    """The file of a table or figure: ROWS, WORLDS; VIEW of a table, `panels` of a figure of lines, `draw` of another."""
     return import_module(f"experiments.{check_name('experiment', name, NAMES)}")
 
 
@@ -53,6 +53,12 @@ def all_runs(names: Sequence[str], world: World, seeds: Sequence[int]) -> dict[s
     return {name: config for each in names for entry in entries(each, world, seeds) for name, config in entry.runs.items()}
 
 
+def kept_models(names: Sequence[str], world: World, seeds: Sequence[int]) -> set[str]:
+    """The runs whose weights at the end an experiment needs."""
+    found = (entry for name in names for entry in entries(name, world, seeds) if entry.row.first_task)
+    return {run for entry in found for run in entry.runs}
+
+
 def shard(runs: dict[str, RunConfig], part: str) -> dict[str, RunConfig]:
     """Part i of n, from 1: every n-th run. "1/1" is all of them. ValueError for anything else."""
     number, _, count = part.partition("/")
@@ -61,7 +67,7 @@ def shard(runs: dict[str, RunConfig], part: str) -> dict[str, RunConfig]:
     return dict(list(runs.items())[int(number) - 1 :: int(count)])
 
 
-def run_one(config: RunConfig, folder: Path, threads: int) -> None:
+def run_one(config: RunConfig, folder: Path, threads: int, save_model: bool) -> None:
     """A run, in a process of its own."""
     warnings.simplefilter("ignore")
     import torch
@@ -71,17 +77,17 @@ def run_one(config: RunConfig, folder: Path, threads: int) -> None:
     if threads:
         torch.set_num_threads(threads)
     with interruptible() as interruption:
-        run(config, folder, report=lambda _: None, interruption=interruption)
+        run(config, folder, report=lambda _: None, interruption=interruption, save_model=save_model)
 
 
-def execute(runs: dict[str, RunConfig], folder: Path, jobs: int) -> dict[str, str]:
-    """Runs what is not done; what went wrong, by run. Those cut off go on."""
+def execute(runs: dict[str, RunConfig], folder: Path, jobs: int, keep: Collection[str] = ()) -> dict[str, str]:
+    """Runs what is not done; what went wrong, by run. Those cut off go on; those in `keep` leave their weights."""
     failures: dict[str, str] = {}
     waiting = {name: config for name, config in runs.items() if not (folder / name / "results.json").is_file()}
     print(f"{len(runs)} runs, {len(runs) - len(waiting)} of them done before", flush=True)
     threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else 0
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        running = {pool.submit(run_one, config, folder / name, threads): name for name, config in waiting.items()}
+        running = {pool.submit(run_one, config, folder / name, threads, name in keep): name for name, config in waiting.items()}
         try:
             for done, future in enumerate(as_completed(running), 1):
                 name = running[future]

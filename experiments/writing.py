@@ -26,14 +26,14 @@ def write(name: str, world: World, seeds: Sequence[int], folder: Path, out: Path
         "protocol": " ".join(filter(None, [world.departures(), getattr(module, "NOTES", {}).get(world.name, "")])),
         "same_protocol": not world.departures(),
         "not_there": collected.needs + collected.not_run,
-        "versions": found[0][1][0]["versions"] if found else {},
+        "versions": next((results[0]["versions"] for _, results in found if results), {}),
     }
     if name.startswith("figure"):
-        from experiments.drawing import as_record, draw
+        from experiments.drawing import draw
 
-        panels = module.panels([(entry, results, [folder / run for run in entry.runs]) for entry, results in found], world)
-        draw(panels, out / name)
-        record["panels"] = as_record(panels)
+        rows = [(entry, results, [folder / run for run in entry.runs]) for entry, results in found]
+        own = getattr(module, "draw", None)
+        record |= own(rows, world, out / name) if own else draw(module.panels(rows, world), out / name)
         text = f"{out / name}.svg and .png"
     else:
         view = getattr(module, "VIEW", cells.metrics)
@@ -71,8 +71,8 @@ def listing(names: Sequence[str], world: World, seeds: Sequence[int]) -> Iterato
     for name in names:
         module, own = load(name), all_runs([name], world, seeds)
         missing = sorted({entry.missing for entry in entries(name, world, seeds) if entry.missing})
-        lacks = getattr(module, "LACKS", "") or (f"needs {', '.join(missing)}" if missing else "")
-        if world.name not in module.WORLDS and not lacks:
+        lacks = f"needs {', '.join(missing)}" if missing else ""
+        if world.name not in module.WORLDS:
             lacks = f"not of this world, but of {', '.join(module.WORLDS)}"
         shared = sum(len(needed[run]) > 1 for run in own)
         hours = sum(map(seconds, own.values())) / scale

@@ -2,16 +2,26 @@
 
 import dataclasses
 import json
+from concurrent.futures import Future
 
 import pytest
+import torch
+import torch.nn.functional as F
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image
+from safetensors.torch import save_file
+from world import made_stream, tiny_model
 
-from avalanche_gift.benchmarks.class_names import class_names
+from avalanche_gift.benchmarks.class_names import class_names, templates
 from avalanche_gift.by_name import load_source
 from avalanche_gift.config import RunConfig
 from avalanche_gift.evaluation import continual_metrics, write_results
 from avalanche_gift.evaluation.published import published, published_conventional, published_what
+from avalanche_gift.generation.store import TaskFolder
+from avalanche_gift.models.mini import mini_clip
+from avalanche_gift.prompts import training_prompts
 from avalanche_gift.strategy_arguments import own_arguments
-from experiments import cells, check, drawing, hours
+from experiments import cells, check, drawing, hours, runner, sheets, surface
 from experiments.command import arguments_of, go, main
 from experiments.plan import NotPossible, Row, World, run_name
 from experiments.runner import NAMES, Entry, all_runs, collect, entries, load, shard
@@ -20,7 +30,6 @@ from experiments.writing import listing, write
 MINI = World("mini")
 FULL = {name: World(name, data="data", sources=check._Any()) for name in ("mtil", "cil")}
 WORLDS = {"mini": MINI, **FULL}
-NOT_YET = ("figure5", "figure8", "figure9")
 
 
 def made_up(config: RunConfig, base: float = 50.0) -> dict:
@@ -49,19 +58,16 @@ def make_runs(name, folder, seeds=(0,), world=MINI):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_table_and_figure_has_runs_in_its_worlds_or_says_what_it_lacks(name):
+def test_every_table_and_figure_has_runs_or_pictures_in_its_worlds(name):
     module = load(name)
     assert module.__doc__ and module.__doc__.startswith(f"{name[:-1] if name[-2].isalpha() else name[:-2]}".title())
-    if name in NOT_YET:
-        assert module.LACKS.startswith("not there yet") and not module.WORLDS
-        return
     assert f"python -m experiments.{name} --world mini" in module.__doc__
     assert "H100 hours" in module.__doc__
     assert "mini" in module.WORLDS and len(module.WORLDS) == 2
     for world in module.WORLDS:
         found = entries(name, WORLDS[world], [0])
         assert len(found) == len(module.ROWS)
-        assert all(entry.runs and not entry.missing for entry in found)
+        assert all(bool(entry.runs) != entry.row.pictures_only and not entry.missing for entry in found)
 
 
 @pytest.mark.parametrize("name", [f"table{n}" for n in range(1, 13)])
@@ -157,7 +163,8 @@ def test_the_list_names_every_run_once_with_what_shares_it(capsys):
     assert [line.split()[0] for line in lines[: len(runs)]] == list(runs)
     (gift,) = [line for line in lines if {"table1", "table3", "table6", "table9"} <= set(line.split())]
     assert gift.startswith("gift-seed0")
-    assert any(line.startswith("figure5") and "not there yet" in line for line in lines)
+    assert any(line.startswith("figure5     2 runs,   0 shared") for line in lines)
+    assert any(line.startswith("figure8     0 runs") for line in lines)
     with pytest.raises(SystemExit) as end:
         main("table3", ["--list"])
     assert end.value.code == 0
@@ -266,9 +273,8 @@ def test_finished_runs_are_not_made_again_and_their_table_is_written(tmp_path, c
     assert (tmp_path / "tables" / "mini" / "table6.md").is_file()
 
 
-def test_what_is_not_there_yet_or_not_of_a_world_is_refused_in_words():
+def test_what_is_not_of_a_world_is_refused_in_words():
     for name, line, words in (
-        ("figure5", [], "not there yet"),
         ("table7", ["--world", "mtil"], "table7 has the worlds"),
         (None, [], "expected --all"),
         (None, ["--only", "table33"], "did you mean 'table3'"),
@@ -312,3 +318,157 @@ def test_published_values_are_found_by_name():
     assert published("figure3") == {} and "synthetic images" in published_what("figure3")
     assert list(published("table9")["Zero-shot"])[:-1] == [name for name in check.SIZES if class_names(name)]
     assert published_conventional("table7")["DER without pruning"]["values"][0] == [75.36, 0.36, 65.22]
+
+
+def vectors():
+    generator = torch.Generator().manual_seed(3)
+    return [torch.randn(50, generator=generator, dtype=torch.float64) for _ in range(3)]
+
+
+def test_the_plane_goes_through_its_three_vectors_on_orthonormal_axes():
+    a, b, c = vectors()
+    plane = surface.plane_through(a, b, c)
+    for theta, (x, y) in zip((a, b, c), plane.corners, strict=True):
+        assert torch.allclose(plane.at(x, y), theta, rtol=0, atol=1e-12)
+    assert plane.corners[0] == (0, 0) and plane.corners[1][1] == 0
+    axes = torch.stack([plane.right, plane.up])
+    assert torch.allclose(axes @ axes.T, torch.eye(2, dtype=torch.float64), atol=1e-12)
+    by_hand = surface.plane_through(*torch.tensor([[0.0, 0, 0], [2, 0, 0], [1, 3, 0]], dtype=torch.float64))
+    assert by_hand.corners == ((0.0, 0.0), (2.0, 0.0), (1.0, 3.0))
+
+
+def test_three_vectors_on_a_line_span_no_plane():
+    a, b, _ = vectors()
+    for c in (a, b, 3 * b - 2 * a):
+        with pytest.raises(ValueError, match="three on one line"):
+            surface.plane_through(a, b, c)
+
+
+def test_the_grid_leaves_room_around_the_corners():
+    x, y = surface.axes_around([(0, 0), (2, 0), (1, 4)], 3, 0.5)
+    assert (x, y) == ([-2, 1, 4], [-2, 2, 6])
+
+
+def test_losses_on_the_plane_at_the_three_vectors_are_those_of_the_three_models():
+    model, others = tiny_model(0), [tiny_model(1), tiny_model(2)]
+    experience = made_stream().test_stream[1]
+    pictures = surface.pictures_of(experience, model, 4, "cpu")
+    assert len(pictures.labels) == 4 and set(pictures.labels.tolist()) == {0, 1}, "evenly over the classes"
+    images, labels = zip(*((row[0], row[1]) for row in (experience.dataset.eval()[k] for k in (0, 1, 3, 4))), strict=True)
+    wanted = []
+    for each in (model, *others):
+        each.eval().set_classes(experience.class_names, experience.templates)
+        with torch.no_grad():
+            logits = each(torch.stack(images))
+        wanted.append(float(F.cross_entropy(logits, torch.tensor(labels))))
+    plane = surface.plane_through(*(surface.weights(each) for each in (model, *others)))
+    (_, (x, _), (right, up)) = plane.corners
+    grid = surface.surfaces(model, plane, {"made": pictures}, [0.0, x, right], [0.0, up])["made"]
+    assert [grid[0][0], grid[0][1], grid[1][2]] == pytest.approx(wanted, rel=1e-4)
+    assert len({round(value, 3) for row in grid for value in row}) == 6
+
+
+def test_the_loss_surfaces_are_drawn_from_kept_weights_and_measured_once(tmp_path, monkeypatch):
+    module, folder = load("figure5"), tmp_path / "runs"
+    monkeypatch.setattr(module, "POINTS", 3)
+    monkeypatch.setattr(module, "PICTURES", 10)
+    make_runs("figure5", folder)
+    with pytest.raises(NotPossible, match="weights that the run left as"):
+        write("figure5", MINI, [0], folder, tmp_path)
+    clip = mini_clip().clip.state_dict()
+    for number, run in enumerate(all_runs(["figure5"], MINI, [0]), 1):
+        noise = torch.Generator().manual_seed(number)
+        moved = {name: t + 0.01 * torch.randn(t.shape, generator=noise) for name, t in clip.items() if t.is_floating_point()}
+        save_file({**clip, **moved, "logit_scale": clip["logit_scale"]}, folder / run / "model.safetensors")
+    write("figure5", MINI, [0], folder, tmp_path)
+    found = json.loads((tmp_path / "figure5.json").read_text(encoding="utf-8"))["surfaces"]
+    assert list(found["grids"]) == ["shapes, training", "digits, test"]
+    assert list(found["corners"]) == ["start", "without AWC", "with AWC"]
+    assert all(len(grid) == 3 and len(grid[0]) == 3 for grid in found["grids"].values())
+    svg = (tmp_path / "figure5.svg").read_text(encoding="utf-8")
+    assert "shapes, training loss" in svg and svg.count("with AWC") == 2
+    monkeypatch.setattr(surface, "surfaces", lambda *_: pytest.fail("measured again"))
+    write("figure5", MINI, [0], folder, tmp_path)
+
+
+def test_the_runs_of_the_loss_surfaces_are_of_the_first_task_and_leave_their_weights(tmp_path, monkeypatch):
+    asked = {}
+
+    def pretend(config, folder, threads, save_model):
+        asked[folder.name] = (config.tasks, save_model)
+
+    class Pool:
+        def __init__(self, *_, **__): ...
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_): ...
+        def submit(self, call, *arguments):
+            call(*arguments)
+            done = Future()
+            done.set_result(None)
+            return done
+
+    monkeypatch.setattr(runner, "run_one", pretend)
+    monkeypatch.setattr(runner, "ProcessPoolExecutor", Pool)
+    names = ["figure5", "table6"]
+    runner.execute(all_runs(names, MINI, [0]), tmp_path, 1, runner.kept_models(names, MINI, [0]))
+    assert sorted(asked.values(), key=str) == sorted([(("shapes",), True)] * 2 + [(None, False)] * 4, key=str)
+
+
+def extents(figure):
+    """Boxes of the texts, and of the figure, in pixels."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    return [text.get_window_extent(renderer) for text in figure.texts], figure.bbox
+
+
+def test_no_text_of_a_sheet_is_cut_or_meets_another():
+    prompts = ["a photo of a circle.", f"a photo of a {40 * 'W'}, for $1 or $2.", "a photo of a " + 9 * "word "]
+    rows = {label: [Image.new("RGB", (32, 32), "red")] * 3 for label in ("6 steps", "12 steps")}
+    figure = sheets.sheet([sheets.Block("shapes", prompts, rows), sheets.Block("land", prompts[:2], {"": rows["6 steps"][:2]})])
+    assert len(figure.axes) == 8
+    written = [text.get_text().replace("\n", "") for text in figure.texts]
+    assert prompts[2].replace(" ", "") in [text.replace(" ", "") for text in written]
+    boxes, whole = extents(figure)
+    boxes = [box for box in boxes if box.width]
+    for number, box in enumerate(boxes):
+        assert whole.x0 <= box.x0 and box.x1 <= whole.x1 + 1 and whole.y0 <= box.y0 and box.y1 <= whole.y1
+        assert not any(box.overlaps(other) for other in boxes[number + 1 :])
+
+
+@pytest.mark.parametrize("name", ["figure8", "figure9"])
+def test_the_sheets_of_the_embedded_world_are_made_by_its_generator(name, tmp_path, monkeypatch):
+    module = load(name)
+    monkeypatch.setattr(module, "ACROSS", 1)
+    assert go(arguments_of(["--out", str(tmp_path), "--tables", str(tmp_path)], name, ""), name) == 0
+    record = json.loads((tmp_path / "mini" / f"{name}.json").read_text(encoding="utf-8"))
+    assert [block["title"] for block in record["blocks"]] == ["shapes", "textures", "digits", "land", "letters", "icons"]
+    assert record["blocks"][0]["prompts"] == ["a photo of a circle."]
+    assert record["blocks"][0]["rows"] == {"figure8": ["6 steps", "12 steps", "25 steps"], "figure9": [""]}[name]
+    svg = (tmp_path / "mini" / f"{name}.svg").read_text(encoding="utf-8")
+    assert svg.count("data:image/png") == 6 * len(record["blocks"][0]["rows"])
+
+
+def make_store(root, prompts, colour, seeds=(7, 8, 9)):
+    task = TaskFolder(root / "task-00")
+    task.open({"task": "Caltech101"})
+    with task.writer() as writer:
+        writer.add([(k, prompt, seeds[k], Image.new("RGB", (40, 30), colour), 1, None) for k, prompt in enumerate(prompts)])
+
+
+def test_the_sheets_at_paper_scale_come_from_stores(tmp_path, capsys):
+    aircraft = training_prompts(class_names("Aircraft"), templates("Aircraft"))[:2]
+    make_store(tmp_path / "few", [*aircraft, "a photo of a dog."], "red", seeds=(7, 8, 1))
+    make_store(tmp_path / "many", [*aircraft, "a photo of a dog."], "blue")
+    sources = [f"synthetic={tmp_path / 'many'}", f"steps-25={tmp_path / 'few'}"]
+    line = ["--world", "mtil", "--out", str(tmp_path), "--tables", str(tmp_path), "--sources", *sources]
+    assert go(arguments_of([*line, "--only", "figure8", "figure9"], None, ""), None) == 0
+    eight, nine = (json.loads((tmp_path / "mtil" / f"figure{n}.json").read_text(encoding="utf-8")) for n in (8, 9))
+    assert eight["blocks"] == [{"title": "Caltech101", "prompts": aircraft, "rows": ["25 steps", "50 steps"]}]
+    assert nine["blocks"] == [{"title": "Aircraft", "prompts": aircraft, "rows": [""]}]
+    make_store(tmp_path / "others", ["a photo of a dog."], "red")
+    line[-1] = f"steps-25={tmp_path / 'others'}"
+    assert go(arguments_of([*line, "--only", "figure8"], None, ""), None) == 0
+    assert "figure8: not written yet; needs stores steps-25 and synthetic that have prompts" in capsys.readouterr().out
+    assert go(arguments_of([*line[:-2], f"steps-25={tmp_path}", "--only", "figure8"], None, ""), None) == 0
+    assert "figure8: not written yet; needs --sources steps-25=DIR with a store" in capsys.readouterr().out

@@ -1,5 +1,6 @@
 """The page of finished runs: its numbers, its limits, and that nothing in a file becomes part of its markup."""
 
+import base64
 import json
 import re
 import time
@@ -7,19 +8,19 @@ from html import unescape
 
 import pytest
 from PIL import Image
-from report_made import FINETUNE, GIFT, HOSTILE, many, placed, results
+from report_made import FINETUNE, GIFT, HOSTILE, many, placed, png, record, results
 from torch.utils.tensorboard import SummaryWriter
 
 from avalanche_gift.cli import main
 from avalanche_gift.evaluation import write_results
 from avalanche_gift.generation.store import TaskFolder
-from avalanche_gift.report import Sheet, write_page
+from avalanche_gift.report import Experiment, Sheet, write_page
 from avalanche_gift.report.gather import gather
 from avalanche_gift.report.page import page, summary
 
 
-def page_of(*found, sheets=()):
-    return page(gather(placed(found)), sheets)
+def page_of(*found, sheets=(), experiments=()):
+    return page(gather(placed(found)), sheets, experiments)
 
 
 def rows(html, attributes):
@@ -151,11 +152,16 @@ def test_loss_curves_come_from_events_where_there_are_any(tmp_path):
         for step in range(6):
             writer.add_scalar("LossTerm/distillation/train_phase/train_stream", 6 - step, step)
             writer.add_scalar("Last/eval_phase/test_stream", 50, step)
+            writer.add_scalar("GradientCosine/train_phase/train_stream", 0.5, step)
     (tmp_path / "l2" / "tensorboard").mkdir(parents=True)
     (tmp_path / "l2" / "tensorboard" / "events.out.tfevents.1").write_bytes(b"torn while being written")
     html = page(gather([(tmp_path / "gift", GIFT[0]), (tmp_path / "l2", results("l2"))]), [])
     assert html.count("Loss term ") == 1
     assert "Loss term distillation" in html
+    assert re.findall("<figcaption>(distillation|gradient cosine|learning rate|Last)</figcaption>", html) == [
+        "distillation",
+        "gradient cosine",
+    ]
     assert "Of single runs: gift, seed 0." in html
 
 
@@ -166,7 +172,11 @@ def test_nothing_from_a_file_becomes_markup():
         for seed in range(4)
     ]
     hostile += [results("l2", 0, experiences=[HOSTILE, "$"], benchmark=HOSTILE, versions={HOSTILE: HOSTILE})]
-    html = page_of(*hostile, sheets=[Sheet(HOSTILE, [(picture, HOSTILE, 0.25)], 1)])
+    odd = Experiment.read(
+        record(what=HOSTILE, world=HOSTILE, protocol=HOSTILE, not_there=[HOSTILE], rows={HOSTILE: {HOSTILE: {"ours": 1.0}}}),
+        png(),
+    )
+    html = page_of(*hostile, sheets=[Sheet(HOSTILE, [(picture, HOSTILE, 0.25)], 1)], experiments=[odd])
     assert html.count("<script") == 2
     assert html.count("</script>") == 2
     assert not re.search('<img (?!src="data:)', html)
@@ -185,7 +195,7 @@ def test_pictures_are_made_small_and_few(tmp_path):
 
 
 def test_nothing_is_fetched():
-    html = page_of(*GIFT, *FINETUNE)
+    html = page_of(*GIFT, *FINETUNE, experiments=[Experiment.read(record("figure5"), png())])
     assert "//" not in re.sub('<(style|script).*?</(style|script)>|;base64,[^"]*', "", html, flags=re.S)
     assert "url(" not in re.sub(r"url\(#p[0-9a-f]+\)", "", html)
     assert "default-src 'none'; img-src data:;" in html
@@ -234,3 +244,40 @@ def test_pictures_that_cannot_be_read_are_named_and_left_out(folder, capsys):
     assert main(["report", str(folder / "runs"), "--html", str(folder / "page.html")]) == 0
     assert "00002.png" in capsys.readouterr().err
     assert "No store of pictures" in (folder / "page.html").read_text(encoding="utf-8")
+
+
+def test_tables_of_the_paper_have_ours_the_papers_and_the_difference():
+    html = page_of(*GIFT, experiments=[Experiment.read(record(), None)])
+    assert "Table 3, mini: what it shows" in html and "Not the paper&#x27;s. Seeds 0, 1." in html
+    assert rows(html, 'class="experiment"') == [
+        ["CD", "85.0 ± 1.4", "84.7", "+0.3", "-"],
+        ["l2", "-", "75.9", "-", "60.0"],
+    ]
+    heads = re.findall(r"<th scope=\"col\"[^>]*>(.*?)</th>", html[html.index('class="experiment"') :])[:5]
+    assert heads == ["", "Last", "Last (paper)", "difference", "Average"]
+    assert "Not there: 1</summary><ul><li>EWC, seed 0: not run</li>" in html
+    assert "The paper's tables" not in page_of(*GIFT)
+
+
+def test_experiments_are_found_below_the_folders_tables_first_and_others_are_named(folder, capsys):
+    results_folder = folder / "results" / "mini"
+    results_folder.mkdir(parents=True)
+    for name in ("table10", "table2", "figure4"):
+        (results_folder / f"{name}.json").write_text(json.dumps(record(name)), encoding="utf-8")
+    (results_folder / "figure4.png").write_bytes(png())
+    strange = {
+        "table4": "{}",
+        "table5": "no JSON",
+        "table6": "[]",
+        "figure3": json.dumps(record("figure3")),
+        "table7": json.dumps(record(rows={"a": {"b": {"ours": "many"}}})),
+        "table8": json.dumps(record(seeds=None)),
+    }
+    for name, text in strange.items():
+        (results_folder / f"{name}.json").write_text(text, encoding="utf-8")
+    page_file = folder / "page.html"
+    assert main(["report", str(folder / "runs"), str(folder / "results"), str(results_folder), "--html", str(page_file)]) == 0
+    html, said = page_file.read_text(encoding="utf-8"), capsys.readouterr().err
+    assert re.findall("<h3>((?:Table|Figure) .*?), mini", html) == ["Table 2", "Table 10", "Figure 4"]
+    assert base64.b64encode(png()).decode() in html
+    assert all(f"{name}.json'" in said for name in strange) and "figure4" not in said

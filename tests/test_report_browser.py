@@ -3,9 +3,9 @@
 import pytest
 from browser import find_chromium, open_browser
 from PIL import Image
-from report_made import FINETUNE, GIFT, HOSTILE, many, placed, results
+from report_made import FINETUNE, GIFT, HOSTILE, many, placed, png, record, results
 
-from avalanche_gift.report import Sheet, write_page
+from avalanche_gift.report import Experiment, Sheet, write_page
 
 pytestmark = [
     pytest.mark.browser,
@@ -34,8 +34,10 @@ def pages(tmp_path_factory):
         for name in (HOSTILE, "z" * 80)
         for seed in (0, 1)
     ]
-    write_page(folder / "plain.html", placed([*FINETUNE, *GIFT, results("l2", 0, footprint=kept)]), sheets)
-    write_page(folder / "hostile.html", placed(hostile), [Sheet(HOSTILE, sheets[0].pictures, 8)])
+    drawn = [Experiment.read(record()), Experiment.read(record("figure5"), png(1500))]
+    write_page(folder / "plain.html", placed([*FINETUNE, *GIFT, results("l2", 0, footprint=kept)]), sheets, drawn)
+    odd = Experiment.read(record(what=HOSTILE, rows={HOSTILE: {HOSTILE: {"ours": 1.0}}}, not_there=[HOSTILE]))
+    write_page(folder / "hostile.html", placed(hostile), [Sheet(HOSTILE, sheets[0].pictures, 8)], [odd])
     write_page(folder / "many.html", placed(many(500)), sheets)
     return {path.stem: path.as_uri() for path in folder.iterdir()}
 

@@ -1,7 +1,6 @@
-"""Accuracy matrix, Transfer / Average / Last / Forgetting, and the report.
+"""Accuracy matrix, Transfer / Average / Last / Forgetting, curves of training, and the report.
 
-Names are imported on first use: of these only the metrics `AccuracyMatrix` and `ClassIncrementalAccuracy` need Avalanche, which
-takes seconds to import.
+Names are imported on first use: of these only the metrics need Avalanche, which takes seconds to import.
 """
 
 from importlib import import_module
@@ -17,11 +16,15 @@ if TYPE_CHECKING:
     from .results import ResultsError, find_results, find_runs, read_results, software_versions, write_results
     from .summary import draw_summary, in_words
     from .table import format_accuracy, format_table
+    from .training_curves import DistanceFromPrevious, LearningRate, SyntheticPictures
 
 __all__ = [
     "AccuracyMatrix",
     "ClassIncrementalAccuracy",
+    "DistanceFromPrevious",
+    "LearningRate",
     "ResultsError",
+    "SyntheticPictures",
     "at_once_metrics",
     "average",
     "class_incremental_metrics",
@@ -53,6 +56,7 @@ _MODULES = {
     "results": ("ResultsError", "find_results", "find_runs", "read_results", "software_versions", "write_results"),
     "summary": ("draw_summary", "in_words"),
     "table": ("format_accuracy", "format_table"),
+    "training_curves": ("DistanceFromPrevious", "LearningRate", "SyntheticPictures"),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import math
 import os
@@ -23,6 +24,8 @@ __all__ = ["ResultsError", "find_results", "find_runs", "read_results", "softwar
 
 _PACKAGES = ("torch", "torchvision", "avalanche-lib", "open_clip_torch", "diffusers", "avalanche-gift")
 _TOLERANCE = 1e-6
+CHECKSUM = "sha256"
+"""The field of the file that holds the checksum of the others."""
 
 
 class ResultsError(ValueError):
@@ -33,24 +36,25 @@ def write_results(path: str | os.PathLike[str], results: dict[str, Any]) -> None
     """Write one run's results, all or nothing.
 
     The file is written and synchronised under another name in the same folder (made if missing), then renamed: a reader
-    sees the old file or the new one, never a part. Raises ResultsError, and leaves `path` alone, where `results` is not
-    valid (see `read_results`).
+    sees the old file or the new one, never a part. Beside the results it holds their checksum, `sha256`. Raises
+    ResultsError, and leaves `path` alone, where `results` is not valid (see `read_results`).
     """
     path = Path(path)
     try:
-        text = json.dumps(results, indent=2)
+        plain = json.loads(json.dumps(results))
     except (TypeError, ValueError) as error:
         raise ResultsError(f"{path}: expected values that JSON can hold, got {error}") from error
-    _check(path, json.loads(text))
+    _check(path, plain)
+    text = json.dumps({**plain, CHECKSUM: _checksum(plain)}, indent=2)
     write_aside(path, f"{text}\n".encode())
 
 
 def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
     """One run's results, checked.
 
-    Raises ResultsError where the file can't be read, is no JSON, breaks the schema, holds NaN or infinity, has an
-    `accuracy` that is not (n + 1) x n for its n experiences, or `metrics` that differ by more than 1e-6 from those of
-    `accuracy`.
+    Raises ResultsError where the file can't be read, is no JSON, was altered since it was written (by its checksum; files
+    of earlier releases have none), breaks the schema, holds NaN or infinity, has an `accuracy` that is not (n + 1) x n for
+    its n experiences, or `metrics` that differ by more than 1e-6 from those of `accuracy`.
     """
     path = Path(path)
     try:
@@ -59,8 +63,18 @@ def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise ResultsError(f"{path}: expected a readable results file, got {error.strerror or error}") from error
     except (ValueError, RecursionError) as error:
         raise ResultsError(f"{path}: expected JSON in UTF-8, got {error}") from error
+    stated = results.pop(CHECKSUM, None) if isinstance(results, dict) else None
+    if stated is not None and stated != (found := _checksum(results)):
+        raise ResultsError(
+            f"{path}: expected values with the SHA-256 {stated!r} that it names, got {found}: altered; put the file back, or "
+            "remove it and run again"
+        )
     _check(path, results)
     return results
+
+
+def _checksum(results: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(results, sort_keys=True).encode()).hexdigest()
 
 
 def find_results(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:

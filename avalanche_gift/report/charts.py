@@ -17,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 
 from avalanche_gift.evaluation.summary import COLOURS, LINES
 
-from .losses import Curve
+from .losses import OTHERS, Curve
 
 STYLE: Any = {
     "svg.fonttype": "none",  # text stays text: small, searchable, in the reader's own font
@@ -128,14 +128,16 @@ def accuracy_curves(task: str, position: int, curves: Sequence[Sequence[float]])
 
 
 def loss_chart(term: str, curves: Sequence[tuple[int, Curve]], starts: Sequence[int]) -> str:
-    """One loss term over the iterations, by number of the line; starts: iterations at which an experience begins."""
-    with panel(f"Loss term {term}") as drawn:
+    """A loss term, or one of `losses.OTHERS`, over the iterations, by number of the line; starts: iterations at which an
+    experience begins."""
+    is_loss = term not in OTHERS.values()
+    with panel(f"Loss term {term}" if is_loss else term.capitalize()) as drawn:
         axes = drawn.axes
         for number, (steps, values) in curves:
             axes.plot(steps, values, **{**line_style(number), "linewidth": 1.1})
         for start in starts[1:]:
             axes.axvline(start, color="#888888", linewidth=0.7)
-        axes.set(xlabel="iteration", ylabel="loss")
+        axes.set(xlabel="iteration", ylabel="loss" if is_loss else "")
         axes.margins(x=0.01)
     return drawn.svg
 

@@ -1,4 +1,4 @@
-"""Loss curves of a run, read from its TensorBoard events."""
+"""Curves of a run's training, read from its TensorBoard events."""
 
 from __future__ import annotations
 
@@ -12,8 +12,16 @@ Curve = tuple[list[float], list[float]]
 """Iterations and values."""
 
 
+OTHERS = {
+    "LearningRate": "learning rate",
+    "DistanceFromPrevious": "distance from theta_prev",
+    "GradientCosine": "gradient cosine",
+}
+"""Curves that are no losses, by their names in the events."""
+
+
 def loss_curves(folder: Path) -> dict[str, Curve]:
-    """`LossTerm/NAME/...` of `folder/tensorboard` by name; empty where nothing was logged or nothing can be read."""
+    """`LossTerm/NAME/...` of `folder/tensorboard` by name, and `OTHERS`; empty where nothing was logged or can be read."""
     if not list((folder / "tensorboard").glob("events.*")):
         return {}
     # Here, because it takes half a second that a page without events need not wait.
@@ -24,9 +32,9 @@ def loss_curves(folder: Path) -> dict[str, Curve]:
     curves: dict[str, Curve] = {}
     for tag in events.Tags()["scalars"]:
         kind, _, rest = tag.partition("/")
-        if kind == "LossTerm":
+        if name := rest.partition("/")[0] if kind == "LossTerm" else OTHERS.get(kind):
             scalars = events.Scalars(tag)
-            curves[rest.partition("/")[0]] = thinned([s.step for s in scalars], [s.value for s in scalars])
+            curves[name] = thinned([s.step for s in scalars], [s.value for s in scalars])
     return curves
 
 

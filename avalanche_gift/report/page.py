@@ -13,6 +13,7 @@ from typing import Any
 from avalanche_gift.files import write_aside
 
 from .columns import AVERAGE, mean_and_spread, ranked
+from .experiments import Experiment, experiments_section
 from .gather import Stream, gather
 from .pictures import TASKS, Sheet, data_uri
 from .streams import stream_section
@@ -22,12 +23,18 @@ CHARTED = 3
 """Streams that get charts: those with most runs. The tables show all."""
 
 
-def write_page(path: Path, found: Iterable[tuple[Path, Mapping[str, Any]]], sheets: Sequence[Sheet] = ()) -> None:
-    """Writes the report of results, given with the folder of each, and of some pictures; aside, then renamed."""
-    write_aside(path, page(gather(found), sheets).encode(errors="replace"))
+def write_page(
+    path: Path,
+    found: Iterable[tuple[Path, Mapping[str, Any]]],
+    sheets: Sequence[Sheet] = (),
+    experiments: Sequence[Experiment] = (),
+) -> None:
+    """Writes the report of results, given with the folder of each, of some pictures, and of the paper's tables and figures;
+    aside, then renamed."""
+    write_aside(path, page(gather(found), sheets, experiments).encode(errors="replace"))
 
 
-def page(streams: Sequence[Stream], sheets: Sequence[Sheet]) -> str:
+def page(streams: Sequence[Stream], sheets: Sequence[Sheet], experiments: Sequence[Experiment] = ()) -> str:
     """The whole file. Of the sheets the first `TASKS` are shown."""
     style, script = (Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -36,6 +43,7 @@ def page(streams: Sequence[Stream], sheets: Sequence[Sheet]) -> str:
     body = "\n".join(
         [
             _header(streams),
+            experiments_section(experiments),
             _charts(streams),
             _gallery(sheets),
             _settings(streams),

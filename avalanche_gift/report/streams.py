@@ -8,7 +8,7 @@ from html import escape
 from .charts import accuracy_curves, bars, heat_map, legend_mark, loss_chart
 from .columns import MEMORY, SECONDS, shown_rows
 from .gather import Row, Stream
-from .losses import Curve, loss_curves
+from .losses import OTHERS, Curve, loss_curves
 from .tables import paired_table
 
 LINES, TASKS, TERMS = 7, 12, 8
@@ -27,7 +27,7 @@ def stream_section(stream: Stream) -> str:
         "<h3>Accuracy matrices</h3>",
         '<p class="note">Percent. A column is a task; a line is a time: before training, then after each experience.</p>',
         _heat_maps(stream, rows),
-        "<h3>Losses</h3>",
+        "<h3>Losses and other curves of training</h3>",
         _losses(rows),
         "<h3>Time and memory</h3>",
         _bars(rows),
@@ -104,10 +104,11 @@ def _losses(rows: Sequence[Row]) -> str:
         return '<p class="note">No TensorBoard events with loss terms lie beside these results.</p>'
     same = isinstance(lengths[0], int) and len(set(lengths)) == 1
     starts = [lengths[0] * k for k in range(len(rows[0].runs[0].result["experiences"]))] if same else []
-    ordered = sorted(terms.items(), key=lambda item: item[0] == "total")  # last; the others as they came
+    losses = [term for term in terms if term not in ("total", *OTHERS.values())][:TERMS]  # as they came
+    ordered = [(term, terms[term]) for term in (*losses, "total", *OTHERS.values()) if term in terms]
     meaning = " A vertical line begins an experience." if starts else ""
     note = f'<p class="note">Of single runs: {escape("; ".join(shown))}.{meaning}</p>'
-    return _panels([(term, loss_chart(term, lines, starts)) for term, lines in ordered[:TERMS]]) + note
+    return _panels([(term, loss_chart(term, lines, starts)) for term, lines in ordered]) + note
 
 
 def _bars(rows: Sequence[Row]) -> str:

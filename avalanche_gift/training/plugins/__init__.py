@@ -5,6 +5,7 @@ from avalanche_gift.training.plugins.class_texts import ClassTextsPlugin
 from avalanche_gift.training.plugins.consolidation import AdaptiveWeightConsolidationPlugin, L2ConsolidationPlugin
 from avalanche_gift.training.plugins.distillation import ContrastiveDistillationPlugin
 from avalanche_gift.training.plugins.ewc import OnlineEWCPlugin
+from avalanche_gift.training.plugins.gradient_cosine import GradientCosinePlugin
 from avalanche_gift.training.plugins.herded_memory import HerdedMemoryPlugin
 from avalanche_gift.training.plugins.loss_terms import LossTermsPlugin, NonFiniteLossError
 from avalanche_gift.training.plugins.lwf import LwFPlugin, LwFVRPlugin
@@ -25,6 +26,7 @@ __all__ = [
     "ClassTextsPlugin",
     "ContrastiveDistillationPlugin",
     "FreshOptimizerPlugin",
+    "GradientCosinePlugin",
     "HerdedMemoryPlugin",
     "ImageTextAlignmentPlugin",
     "IterationsPlugin",

@@ -8,6 +8,7 @@ import torch
 from avalanche.core import SupervisedPlugin
 from torch import Tensor
 
+from avalanche_gift.distributed import whole_gradients
 from avalanche_gift.generation import as_policy
 from avalanche_gift.prompts import PromptSampler, imagenet_prompts, prompt_pool, training_prompts
 from avalanche_gift.training.batches import rows_of_batch
@@ -18,6 +19,8 @@ from avalanche_gift.training.synthetic_pairs import SyntheticBatch, SyntheticPai
 from avalanche_gift.training.teacher import FixedTeacher, Teacher
 
 TOWERS = ("image", "text")
+SAMPLE = 24
+"""Pairs of an experience that are left on the strategy as `synthetic_sample`."""
 
 
 class SyntheticReplayPlugin(SupervisedPlugin):
@@ -106,7 +109,8 @@ class SyntheticReplayPlugin(SupervisedPlugin):
         if not terms:
             raise ValueError("expected at least one loss term from the plugins with synthetic_loss, got none")
         total = torch.stack(list(terms.values())).sum()
-        total.backward()
+        with whole_gradients(strategy.model.parameters()):
+            total.backward()
         return total.detach()
 
     def after_backward(self, strategy: Any, **kwargs: Any) -> None:
@@ -167,6 +171,7 @@ class SyntheticReplayPlugin(SupervisedPlugin):
             first=self._round * self.images,
             seed=self.seed,
         )
+        strategy.synthetic_sample = list(zip(pictures, prompts, strict=True))[:SAMPLE]  # for loggers, to be looked at
         return SyntheticPairs(pictures, prompts, strategy.model)
 
     def _batch(self, strategy: Any, iteration: int) -> SyntheticBatch:
