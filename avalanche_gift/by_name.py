@@ -55,6 +55,10 @@ def check_device(name: str) -> None:
         raise ValueError(f"expected a --device such as cpu, cuda or cuda:1, got {name!r}: {error}") from None
     if device.type == "cuda" and (device.index or 0) >= (count := torch.cuda.device_count()):
         raise ValueError(f"expected a --device that is there, got {name!r}, but PyTorch finds {count or 'no'} GPU")
+    try:
+        torch.ones(1, device=device).item()
+    except (AssertionError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"expected a --device that computes here, got {name!r}: {error}") from None
 
 
 def load_model(name: str) -> CLIPClassifier:

@@ -1,12 +1,14 @@
 """`avalanche-gift run | generate | report | datasets | prompts`. Arguments are parsed before anything heavy is imported."""
 
 import argparse
+import difflib
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any, NoReturn
 
 from avalanche_gift import __version__, cli_data, cli_generate, cli_report, cli_run
-from avalanche_gift.cli_errors import explain
+from avalanche_gift.cli_errors import BAD_INPUT, explain
 from avalanche_gift.interruption import Interrupted
 
 
@@ -31,8 +33,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         return code
 
 
+class _Parser(argparse.ArgumentParser):
+    """One line for what is wrong, as for every other error, with the nearest option of the command for an unknown one."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(BAD_INPUT, f"avalanche-gift: {message}; see {self.prog} --help\n")
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        found, unknown = super().parse_known_args(args, namespace)
+        name = next((each.partition("=")[0] for each in unknown if each.startswith("-")), None)
+        if name is not None:
+            nearest = difflib.get_close_matches(name, self._option_string_actions, n=1)
+            self.error(f"unknown option {name!r}" + (f"; did you mean {nearest[0]!r}?" if nearest else ""))
+        return found, unknown
+
+
 def parser() -> argparse.ArgumentParser:
-    top = argparse.ArgumentParser(prog="avalanche-gift", description="GIFT and its baselines on continual streams of pictures.")
+    top: argparse.ArgumentParser = _Parser(
+        prog="avalanche-gift", description="GIFT and its baselines on continual streams of pictures."
+    )
     top.add_argument("--version", action="version", version=__version__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
     cli_run.add_command(commands)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from avalanche_gift.cli_errors import explain
+
 if TYPE_CHECKING:
     from avalanche_gift.benchmarks.dataset_check import Status
 
@@ -44,6 +46,8 @@ def datasets(arguments: argparse.Namespace) -> int:
             raise ValueError("expected --data DIR, the folder to download into, got none")
         print(expected_table(names))
         return 0
+    if Path(arguments.data).exists() and not Path(arguments.data).is_dir():
+        raise NotADirectoryError(f"expected --data DIR, the folder of the data sets, got the file {arguments.data}")
     wanted = [name for name in names if arguments.names or SOURCES[name].downloadable] if arguments.download else []
     failed = [name for name in wanted if not _download(name, arguments.data)]
     from avalanche_gift.benchmarks.dataset_check import check_dataset
@@ -59,7 +63,7 @@ def _download(name: str, root: str) -> bool:
     try:
         download(name, root)
     except (OSError, RuntimeError, ValueError) as error:
-        print(f"avalanche-gift: {error}", file=sys.stderr)
+        print(f"avalanche-gift: {explain(error)[0]}", file=sys.stderr)
         return False
     return True
 

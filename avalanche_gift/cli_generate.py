@@ -122,6 +122,8 @@ def job_of(arguments: argparse.Namespace) -> "Job":
     from avalanche_gift.generation.making import meta_of, shard_of_process
     from avalanche_gift.generation.store import SyntheticStore
 
+    if not 0 <= arguments.seed < 2**32:
+        raise ValueError(f"expected --seed from 0 to {2**32 - 1}, got {arguments.seed}")
     shard = shard_of_process(arguments.shard)
     plan, drawn = plan_of(arguments)
     generator = make_generator(arguments)

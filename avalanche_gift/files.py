@@ -7,7 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 
 @contextlib.contextmanager
@@ -40,6 +40,14 @@ def write_aside(path: Path, content: bytes) -> None:
         file.write(content)
 
 
+def parse_json(text: str | bytes) -> Any:
+    """`json.loads`, but a ValueError also where brackets are nested deeper than Python's stack."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("brackets nested too deeply") from error
+
+
 CHECKSUMS = "checksums.json"
 
 
@@ -53,7 +61,9 @@ def check_files(folder: Path, part: str) -> Path:
 
     Raises FileNotFoundError for a missing file and ValueError for an altered one, or where no file of `part` is named.
     """
-    listed = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
+    listed = parse_json((folder / CHECKSUMS).read_bytes())
+    if not isinstance(listed, dict):
+        raise ValueError(f"expected an object of file names and checksums in {folder / CHECKSUMS}, got {type(listed).__name__}")
     names = [name for name in sorted(listed) if name.startswith(f"{part}/")]
     if not names:
         raise ValueError(f"expected checksums of files in {part}/, {folder / CHECKSUMS} names none; install the package again")

@@ -9,6 +9,7 @@ from avalanche_gift.benchmarks.sources import DRAWN
 from avalanche_gift.by_name import base_vocabulary, load_source
 from avalanche_gift.config import RunConfig
 from avalanche_gift.generation import PerTask
+from avalanche_gift.strategy_options import check_options
 from avalanche_gift.training.moe_adapters import FEW_SHOT_RATES
 
 
@@ -70,6 +71,7 @@ ARGUMENTS: Mapping[str, Callable[[RunConfig], dict[str, Any]]] = {
 
 
 def own_arguments(config: RunConfig) -> dict[str, Any]:
-    """Keyword arguments of `config.strategy`; those in `config.options` win."""
+    """Keyword arguments of `config.strategy`; those in `config.options` win. Raises ValueError as `check_options`."""
+    check_options(config.strategy, config.options)
     made = ARGUMENTS.get(config.strategy, lambda _: {})(config)
     return {**made, **config.options}

@@ -63,7 +63,7 @@ def outcome(out: Path, strategy: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Results without times and memory, and weights."""
     folder = out / strategy / "seed-0"
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    for name in ("seconds", "peak_memory_bytes"):
+    for name in ("seconds", "peak_memory_bytes", "sha256"):
         del results[name]
     return results, load_file(folder / "model.safetensors")
 

@@ -97,7 +97,7 @@ def test_seeds_are_repeated_and_reported_together(folders, tmp_path, capsys):
 
 
 def test_a_strategy_that_fails_is_named_at_the_end_and_does_not_stop_the_others(folders, tmp_path, capsys):
-    line = arguments(folders, tmp_path, "--set", "l2.nonsense=1", strategies=("finetune", "l2", "zero-shot"))
+    line = arguments(folders, tmp_path, "--set", "l2.l2_weight=-1", strategies=("finetune", "l2", "zero-shot"))
     assert main(line) == 1
     printed = capsys.readouterr()
     assert [row.split()[0] for row in printed.out[printed.out.index("Strategy ") :].splitlines()[2:4]] == [
@@ -105,7 +105,7 @@ def test_a_strategy_that_fails_is_named_at_the_end_and_does_not_stop_the_others(
         "zero-shot",
     ]
     assert printed.err.splitlines()[-1].startswith("avalanche-gift: l2, seed 0 failed:")
-    assert "nonsense" in printed.err.splitlines()[-1]
+    assert "weight >= 0, got -1" in printed.err.splitlines()[-1]
     assert not (tmp_path / "l2" / "seed-0" / "results.json").exists()
 
 

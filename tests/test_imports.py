@@ -11,7 +11,7 @@ import avalanche_gift
 
 ROOT = Path(avalanche_gift.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-BASE = {"losses", "consolidation", "prompts", "schedule", "names", "files", "interruption", "lock"}
+BASE = {"distributed", "losses", "consolidation", "prompts", "schedule", "names", "files", "interruption", "lock", "pictures"}
 ROOMS = ("models", "generation", "benchmarks", "evaluation")
 
 

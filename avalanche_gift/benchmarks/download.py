@@ -137,7 +137,7 @@ def _receive(url: str, part: Path) -> None:
         resumed = answer.status == 206
         have = have if resumed else 0
         total = have + int(answer.headers["Content-Length"]) if answer.headers.get("Content-Length") else None
-        bar = tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=part.stem)
+        bar = tqdm(total=total, initial=have, unit="B", unit_scale=True, desc=part.stem, disable=None)
         with bar, open(part, "ab" if resumed else "wb") as file:
             while chunk := answer.read(_CHUNK):
                 file.write(chunk)
@@ -175,6 +175,8 @@ def _no_way_out(name: str) -> Iterator[None]:
         yield
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error) as error:
         raise OSError(f"{name}: expected a whole archive of files inside its own folder, got {error}") from error
+    except (FileNotFoundError, RuntimeError) as error:  # by torchvision, which looks at what it has unpacked
+        raise OSError(f"{name}: expected the files of that data set in its archive, got {error}") from error
     finally:
         tarfile.TarFile.extraction_filter = before
 

@@ -1,6 +1,5 @@
 """Your own pictures as a stream: `root/TASK/{train,test}/CLASS/*`."""
 
-import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,9 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from avalanche_gift.benchmarks.pictures import Pictures
 from avalanche_gift.benchmarks.stream import Task, clip_benchmark, in_order
+from avalanche_gift.files import parse_json
+from avalanche_gift.names import check_name
+from avalanche_gift.pictures import open_rgb
 from avalanche_gift.prompts import DEFAULT_TEMPLATES
 
 
@@ -87,7 +89,7 @@ class _Folder(ImageFolder):
     def __init__(self, folder: Path, class_folders: list[str]):
         self._class_folders = class_folders
         try:
-            super().__init__(str(folder))
+            super().__init__(str(folder), loader=open_rgb)
         except FileNotFoundError as error:
             raise FileNotFoundError(
                 f"expected pictures ({', '.join(IMG_EXTENSIONS)}) in every class of {folder}; {error}"
@@ -105,17 +107,32 @@ class _Folder(ImageFolder):
 def _classes(folder: Path) -> tuple[list[str], list[str]]:
     """Class folders in label order, and the classes' names."""
     found = _names(folder / "train")
-    described: dict[str, Any] = {}
-    if (folder / "classes.json").is_file():
-        try:
-            described = json.loads((folder / "classes.json").read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"expected JSON in {folder / 'classes.json'}: {error}") from None
-    if not isinstance(described, dict):
-        raise ValueError(f'expected {{"classes": [...]}} in {folder / "classes.json"}, got {type(described).__name__}')
-    order = described.get("classes", found)
-    names = described.get("names", {})
+    if not found:
+        raise FileNotFoundError(f"expected a folder of pictures for each class in {folder / 'train'}, got none")
+    order, names = found, {}
+    if (path := folder / "classes.json").is_file():
+        described = _described(path)
+        order, names = described.get("classes", found), described.get("names", {})
+        for name in names:
+            check_name(f"class folder (in the names of {path})", name, order)
     return list(order), [names.get(name, name.replace("_", " ")) for name in order]
+
+
+def _described(path: Path) -> dict[str, Any]:
+    """A `classes.json`. Raises ValueError where it is not as `ClassFolders` says."""
+    try:
+        described = parse_json(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"expected JSON in {path}: {error}") from None
+    if not isinstance(described, dict) or not described.keys() & {"classes", "names"}:
+        got = f"the keys {sorted(described)}" if isinstance(described, dict) else type(described).__name__
+        raise ValueError(f'expected {{"classes": [...]}} or {{"names": {{FOLDER: NAME}}}} in {path}, got {got}')
+    order, names = described.get("classes", []), described.get("names", {})
+    if not isinstance(order, list) or not all(isinstance(name, str) for name in order):
+        raise ValueError(f"expected a list of class folders as the classes of {path}, got {order!r}")
+    if not isinstance(names, dict) or not all(isinstance(name, str) and name.strip() for name in names.values()):
+        raise ValueError(f"expected names that are no empty texts, by class folder, as the names of {path}, got {names!r}")
+    return described
 
 
 def _is_whole(folder: Path) -> bool:

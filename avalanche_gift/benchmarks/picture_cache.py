@@ -134,7 +134,7 @@ def _write(path: Path, source: Any, resize: Compose, name: str) -> None:
     """Pictures one after the other behind numpy's header: a full disk is an error here, and not a crash as in a mapping."""
     with open_aside(path) as file:
         shape: tuple[int, ...] | None = None
-        for index in tqdm(range(len(source)), desc=f"{name}: resizing test pictures", leave=False):
+        for index in tqdm(range(len(source)), desc=f"{name}: resizing test pictures", leave=False, disable=None):
             pixels = np.asarray(_rgb(resize(source[index][0]), name))
             if shape is None:
                 shape = pixels.shape

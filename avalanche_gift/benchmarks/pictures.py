@@ -151,4 +151,4 @@ def _stamp(path: str) -> str:
 
 
 def _unreadable(what: str, error: Exception) -> str:
-    return f"can't read {what}: {error}; restore the file, or give skip_unreadable=True to leave such pictures out"
+    return f"can't read {what}: {error}; restore or remove it, or in a script leave it out by skip_unreadable=True"

@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from avalanche_gift.benchmarks.pictures import PictureError
+from avalanche_gift.pictures import open_rgb
 
 CAPTION_COLUMNS = ("caption", "title", "text", "prompt")
 
@@ -34,8 +35,7 @@ class FolderPictures(Dataset):
 
     def __getitem__(self, index: int) -> Image.Image:
         try:
-            with Image.open(self.paths[index]) as picture:
-                return picture.convert("RGB")
+            return open_rgb(self.paths[index])
         except Exception as error:  # PIL has no common ancestor for what broken files make it raise.
             raise PictureError(f"can't read the reference picture {self.paths[index]}: {error}; remove it") from error
 

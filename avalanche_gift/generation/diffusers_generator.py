@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import difflib
 import hashlib
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tqdm import tqdm
+
+from avalanche_gift.files import parse_json
 from avalanche_gift.generation.protocol import check_lengths
 
 if TYPE_CHECKING:
@@ -62,8 +64,9 @@ class DiffusersGenerator:
         cpu_offload: bool = False,
         **call_kwargs: Any,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"expected a batch_size of 1 or more, came {batch_size}")
+        for name, number in (("a batch_size", batch_size), ("num_inference_steps", num_inference_steps)):
+            if number < 1:
+                raise ValueError(f"expected {name} of 1 or more, came {number}")
         if taken := sorted({"prompt", "generator"} & call_kwargs.keys()):
             raise ValueError(f"came {' and '.join(taken)}: generate(prompts, seeds) passes these to the pipeline")
         if cpu_offload and device is not None and str(device) == "cpu":
@@ -125,7 +128,9 @@ class DiffusersGenerator:
         """
         check_lengths(prompts, seeds)
         pictures: list[Image.Image] = []
-        for start in range(0, len(prompts), self.batch_size):
+        starts = range(0, len(prompts), self.batch_size)
+        hidden = True if len(starts) < 2 else None  # None: where standard error is no terminal
+        for start in tqdm(starts, desc="pictures", unit="batch", delay=2, leave=False, disable=hidden):
             batch = slice(start, start + self.batch_size)
             pictures += self._batch(list(prompts[batch]), seeds[batch])
         return pictures
@@ -167,6 +172,13 @@ def _checked(output: Any, expected: int) -> list[Image.Image]:
 
 
 def _load_pipeline(name: str, revision: str | None = None, half_precision: bool = False) -> Any:
+    try:
+        return _loaded(name, revision, half_precision)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"expected a text-to-image pipeline of diffusers in '{name}', came {error}") from error
+
+
+def _loaded(name: str, revision: str | None, half_precision: bool) -> Any:
     if _class_named(Path(name)) == "MiniPipeline":  # diffusers looks up a pipeline's class among its own only
         from avalanche_gift.generation.mini_pipeline import load_mini_pipeline
 
@@ -282,7 +294,12 @@ def _size(pipeline: Any, call: dict[str, Any]) -> list[int] | None:
 def _class_named(folder: Path) -> str | None:
     """The pipeline's class as a local folder's model_index.json names it."""
     index = folder / "model_index.json"
-    return json.loads(index.read_text(encoding="utf-8")).get("_class_name") if index.is_file() else None
+    if not index.is_file():
+        return None
+    found = parse_json(index.read_bytes())
+    if not isinstance(found, dict):
+        raise ValueError(f"an object of JSON, came {type(found).__name__}")
+    return found.get("_class_name")
 
 
 def _default_device() -> str:

@@ -6,7 +6,6 @@ import csv
 import difflib
 import hashlib
 import io
-import json
 import os
 import random
 from collections.abc import Collection, Iterator, Sequence
@@ -15,7 +14,9 @@ from typing import Any
 
 from PIL import Image
 
+from avalanche_gift.files import parse_json
 from avalanche_gift.generation.protocol import check_lengths
+from avalanche_gift.pictures import eight_bits
 
 PROMPT_FILES = ("prompts.csv", "prompts.jsonl", "manifest.jsonl")
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -58,7 +59,7 @@ class FolderGenerator:
         return {"generator": "FolderGenerator", "name": self.root.resolve().name, "pictures": len(self), "listing": digest}
 
     def generate(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
-        """A picture of exactly each prompt, in the file's own mode: the one at seed modulo their number.
+        """A picture of exactly each prompt, in the file's own mode (16 bits as 8): the one at seed modulo their number.
 
         Raises ValueError where a prompt has no picture, a picture can't be read, or the lengths differ.
         """
@@ -161,15 +162,15 @@ def _json_records(listing: Path) -> Iterator[tuple[int, Any]]:
         if not text.strip():
             continue
         try:
-            record = json.loads(text)
-        except json.JSONDecodeError as error:
+            record = parse_json(text)
+        except ValueError as error:
             raise ValueError(f"'{listing}', line {line}: not JSON: {error}") from error
         yield line, record
 
 
 def _text(listing: Path) -> str:
     try:
-        return listing.read_text(encoding="utf-8-sig")
+        return listing.read_bytes().decode("utf-8-sig")  # as it is: line ends may stand in a quoted prompt
     except UnicodeDecodeError as error:
         raise ValueError(f"'{listing}' is not UTF-8: {error}; save it in that encoding") from error
 
@@ -200,6 +201,6 @@ def _load(path: Path) -> Image.Image:
     try:
         with Image.open(path) as picture:
             picture.load()
-            return picture
+            return eight_bits(picture)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what Pillow's readers raise
         raise ValueError(f"can't read the picture '{path}': {error}; replace or remove it") from error

@@ -49,7 +49,7 @@ class Job:
         again = dropped = 0
         began = time.perf_counter()
         part = f" (part {self.shard[0]} of {self.shard[1]})" if self.shard[1] > 1 else ""
-        with tqdm(total=missing, unit="picture", desc=f"generate{part}", mininterval=1, smoothing=0.1) as bar:
+        with tqdm(total=missing, unit="picture", desc=f"generate{part}", mininterval=1, smoothing=0.1, disable=None) as bar:
 
             def on_batch(records: list[Record], seconds: float) -> None:
                 nonlocal again, dropped

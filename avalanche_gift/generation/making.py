@@ -131,7 +131,8 @@ def make_pictures(
 def _drawn(generator: Any, prompts: list[str], seeds: list[int]) -> list[Any]:
     """A picture, or the reason why there is none, for each prompt."""
     try:
-        pictures = list(generator.generate(prompts, seeds))
+        answer = generator.generate(prompts, seeds)
+        pictures = list(answer) if isinstance(answer, Iterable) else []
     except RuntimeError as error:
         if type(error).__name__ == "OutOfMemoryError":
             raise
@@ -139,8 +140,9 @@ def _drawn(generator: Any, prompts: list[str], seeds: list[int]) -> list[Any]:
             return [f"{type(error).__name__}: {error}"]
         return [_drawn(generator, [prompt], [seed])[0] for prompt, seed in zip(prompts, seeds, strict=True)]
     if len(pictures) != len(prompts):  # a mistake of the generator's, which no other seed mends
+        got = len(pictures) if isinstance(answer, Iterable) else type(answer).__name__
         raise ValueError(
-            f"expected one picture for each of {len(prompts)} prompts, got {len(pictures)} from {type(generator).__name__}"
+            f"expected a list of one picture for each of {len(prompts)} prompts, got {got} from {type(generator).__name__}"
         )
     return [picture if _whole(picture) else f"no readable picture, but {type(picture).__name__}" for picture in pictures]
 

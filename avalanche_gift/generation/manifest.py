@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
+
+from avalanche_gift.files import parse_json
 
 
 class StoreError(ValueError):
@@ -18,7 +21,10 @@ class StoreError(ValueError):
 
 @dataclass(frozen=True)
 class Record:
-    """A line of the manifest. attempts: draws it took. dropped: why readers leave the picture out, None where they don't."""
+    """A line of the manifest. attempts: draws it took. dropped: why readers leave the picture out, None where they don't.
+
+    A line ends in a checksum of the rest, `check`, so that an altered prompt is noticed; lines of older stores have none.
+    """
 
     index: int
     prompt: str
@@ -30,7 +36,10 @@ class Record:
 
     def line(self) -> str:
         values = {key: value for key, value in vars(self).items() if key != "dropped" or value is not None}
-        return json.dumps(values, ensure_ascii=False) + "\n"
+        return json.dumps({**values, "check": _checksum(values)}, ensure_ascii=False) + "\n"
+
+
+_TYPES = {"index": int, "prompt": str, "seed": int, "file": str, "sha256": str, "attempts": int}
 
 
 def read_manifest(path: Path) -> list[Record]:
@@ -44,17 +53,27 @@ def read_manifest(path: Path) -> list[Record]:
     records = []
     for number, line in enumerate(lines[:-1], start=1):  # what follows the last line break was torn while being written
         try:
-            records.append(_record(json.loads(line)))
+            records.append(_record(parse_json(line)))
         except (TypeError, ValueError) as error:
             raise StoreError(f"'{path}', line {number}: expected a record as JSON: {error}; remove that line") from error
     return records
 
 
-def _record(values: dict[str, object]) -> Record:
-    record = Record(**values)  # type: ignore[arg-type]
-    if not isinstance(record.index, int) or record.file != Path(record.file).name:
-        raise ValueError(f"an index and the name of a file in that folder, got {record.index!r} and {record.file!r}")
+def _record(values: dict[str, Any]) -> Record:
+    check = values.pop("check", None) if isinstance(values, dict) else None
+    record = Record(**values)
+    for name, kind in _TYPES.items():
+        if type(value := getattr(record, name)) is not kind:
+            raise ValueError(f"{name} of type {kind.__name__}, got {value!r}")
+    if record.file != Path(record.file).name:
+        raise ValueError(f"the name of a file in that folder, got {record.file!r}")
+    if check is not None and check != (found := _checksum(values)):
+        raise ValueError(f"the checksum {found} of what stands there, got {check!r}: altered")
     return record
+
+
+def _checksum(values: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def append(manifest: IO[bytes], content: bytes) -> None:

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from PIL import Image
 
-from avalanche_gift.files import sha256_of, write_aside
+from avalanche_gift.files import parse_json, sha256_of, write_aside
 from avalanche_gift.generation.manifest import Record, StoreError, append, open_locked, read_manifest
 
 MANIFEST, META, DROPPED = "manifest.jsonl", "meta.json", "dropped.json"
@@ -135,8 +135,9 @@ class TaskFolder:
         """What `drop` wrote last: the indices, and why; no indices where nothing was dropped."""
         path = self.root / DROPPED
         found = _read_object(path) if path.exists() else {"indices": []}
-        if not isinstance(found.get("indices"), list):
-            raise StoreError(f"'{path}': expected a list of indices, got {found.get('indices')!r}; remove that file")
+        indices = found.get("indices")
+        if not isinstance(indices, list) or not all(type(index) is int for index in indices):
+            raise StoreError(f"'{path}': expected a list of indices, got {indices!r}; remove that file")
         return found
 
     def intact(self, record: Record) -> bool:
@@ -245,11 +246,14 @@ def encoded(picture: Image.Image, suffix: str) -> bytes:
 
 def _read_object(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise StoreError(f"can't read '{path}': {error}") from error
+        raise StoreError(f"can't read '{path}': {error}; put it back, or make the pictures in another folder") from error
     if not isinstance(found, dict):
-        raise StoreError(f"can't read '{path}': expected an object of JSON, got {type(found).__name__}")
+        raise StoreError(
+            f"can't read '{path}': expected an object of JSON, got {type(found).__name__}; put it back, or make the pictures "
+            "in another folder"
+        )
     return found
 
 
@@ -257,7 +261,10 @@ def _write(path: Path, text: str) -> None:
     try:
         write_aside(path, text.encode())
     except OSError as error:
-        raise StoreError(f"can't write '{path}': {error.strerror or error}") from error
+        raise StoreError(
+            f"can't write '{path}': {error.strerror or error}; make that possible, and the same command goes on, or use "
+            "another folder"
+        ) from error
 
 
 def _flush_folder(folder: Path) -> None:

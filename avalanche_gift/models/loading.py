@@ -60,9 +60,13 @@ def from_folder(folder: str | Path) -> dict[str, Any]:
             f"expected open_clip's description of a model in {folder / CONFIG_FILE}, got {_brief(error)}"
         ) from error
     _load_weights(clip, weights)
+    try:
+        tokenizer = open_clip.get_tokenizer(name)
+    except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
+        raise ValueError(f"expected the files of this model's tokenizer in {folder}, got {_brief(error)}") from error
     return {
         "clip": clip,
-        "tokenizer": open_clip.get_tokenizer(name),
+        "tokenizer": tokenizer,
         "train_transform": train_transform,
         "eval_transform": eval_transform,
         "name": folder.name,
@@ -72,7 +76,7 @@ def from_folder(folder: str | Path) -> dict[str, Any]:
 def _load_weights(clip: nn.Module, path: Path) -> None:
     try:
         open_clip.load_checkpoint(clip, str(path))
-    except (SafetensorError, RuntimeError, ValueError, KeyError) as error:
+    except (SafetensorError, AssertionError, RuntimeError, ValueError, KeyError) as error:
         raise ValueError(f"expected the weights of this model as safetensors in {path}, got {_brief(error)}") from error
     if strange := [name for name, tensor in clip.state_dict().items() if not tensor.isfinite().all()]:
         raise ValueError(

@@ -14,10 +14,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from avalanche_gift.files import write_aside
+from avalanche_gift.files import parse_json, write_aside
 
 VERSION = 1
 INDEX = "index.json"
+ENTRY = {"experience": int, "iteration": int, "file": str, "sha256": str}
+"""What the index says of a checkpoint."""
 TENSOR = "tensor:"
 """In place of a tensor in the plain values: this and its name in the safetensors file."""
 
@@ -40,7 +42,7 @@ class Checkpoints:
         """Writes the state after `iteration` iterations of an experience; 0: its start. Tensors may stand anywhere in it."""
         tensors: dict[str, Tensor] = {}
         values = _without_tensors(state, "", tensors)
-        name = f"experience-{experience:03d}-iteration-{iteration:07d}.safetensors"
+        name = _file_name(experience, iteration)
         content = save(tensors, metadata={"values": json.dumps(values)})
         write_aside(self.folder / name, content)
         entry = {
@@ -88,11 +90,10 @@ class Checkpoints:
         if not path.is_file():
             return []
         try:
-            index = json.loads(path.read_text(encoding="utf-8"))
-            version, entries = index["version"], [dict(entry) for entry in index["checkpoints"]]
-            places = [(int(entry["experience"]), int(entry["iteration"]), entry["sha256"]) for entry in entries]
-            inside = all(Path(entry["file"]).name == entry["file"] for entry in entries)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            index = parse_json(path.read_bytes())
+            version, entries = index["version"], index["checkpoints"]
+            strange = [entry for entry in entries if {key: type(entry.get(key)) for key in ENTRY} != ENTRY]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"{path}: expected an index of checkpoints, got {error!r}; remove {self.folder} to begin the run again"
             ) from error
@@ -101,8 +102,14 @@ class Checkpoints:
                 f"{path}: expected checkpoints of version {VERSION}, got {version}; go on with the release that wrote them, or "
                 f"remove {self.folder} to begin the run again"
             )
-        if not inside or len(places) != len(entries):
-            raise CheckpointError(f"{path}: expected names of files in its own folder, got others")
+        if strange:
+            raise CheckpointError(
+                f"{path}: expected checkpoints with {', '.join(ENTRY)}, got {strange[0]!r}; remove {self.folder} to begin the "
+                "run again"
+            )
+        for entry in entries:
+            if entry["file"] != (name := _file_name(entry["experience"], entry["iteration"])):
+                raise CheckpointError(f"{path}: expected the file {name} in its own folder, got {entry['file']!r}: altered")
         return entries
 
     def _keep(self, entries: list[dict[str, Any]]) -> None:
@@ -116,13 +123,17 @@ class Checkpoints:
                 (self.folder / entry["file"]).unlink(missing_ok=True)
 
 
+def _file_name(experience: int, iteration: int) -> str:
+    return f"experience-{experience:03d}-iteration-{iteration:07d}.safetensors"
+
+
 def _decoded(path: Path, content: bytes) -> dict[str, Any]:
     try:
         tensors = load(content)
-        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        return _with_tensors(json.loads(header["__metadata__"]["values"]), tensors)
+        header = parse_json(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        return _with_tensors(parse_json(header["__metadata__"]["values"]), tensors)
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: expected a checkpoint of this package, got {error!r}") from error
+        raise CheckpointError(f"{path}: expected a checkpoint of this package, got {error!r}; remove it") from error
 
 
 def _without_tensors(value: Any, name: str, tensors: dict[str, Tensor]) -> Any:

@@ -30,7 +30,9 @@ def restore_strategy(strategy: Any, state: Mapping[str, Any]) -> None:
     """Puts a state back. Raises CheckpointError where it is of a strategy built otherwise, or no state at all."""
     try:
         _restore(strategy, state)
-    except (AttributeError, KeyError, TypeError, IndexError) as error:
+    except CheckpointError:
+        raise
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         _refuse(f"values are others: {error!r}")
 
 
@@ -79,10 +81,11 @@ def _optimizer_state(strategy: Any) -> dict[str, Any]:
 def _restore_optimizer(strategy: Any, state: Mapping[str, Any]) -> None:
     parameters = dict(strategy.model.named_parameters())
     strategy.optimizer.state.clear()
+    fused = any(group.get("fused") for group in strategy.optimizer.param_groups)
     for name, values in state["state"].items():
-        # As in Optimizer.load_state_dict: moments live with their parameter, the step count on the CPU.
+        # As in Optimizer.load_state_dict: moments live with their parameter, the step count on the CPU unless fused.
         strategy.optimizer.state[parameters[name]] = {
-            key: value.to(parameters[name].device) if isinstance(value, Tensor) and key != "step" else value
+            key: value.to(parameters[name].device) if isinstance(value, Tensor) and (fused or key != "step") else value
             for key, value in values.items()
         }
     for group, options in zip(strategy.optimizer.param_groups, state["groups"], strict=True):
