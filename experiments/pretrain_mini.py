@@ -145,7 +145,7 @@ def _arguments() -> argparse.Namespace:
         "--seed", type=int, default=1, help="weights, pictures and order of both trainings (default %(default)s, as shipped)"
     )
     parser.add_argument("--clip-steps", type=int, default=6500, help="steps of 128 pictures (default %(default)s)")
-    parser.add_argument("--generator-steps", type=int, default=9000, help="steps of 64 pictures (default %(default)s)")
+    parser.add_argument("--generator-steps", type=int, default=12_000, help="steps of 64 pictures (default %(default)s)")
     parser.add_argument("--clip-pictures", type=int, default=240_000, help="drawn once (default %(default)s)")
     parser.add_argument("--generator-pictures", type=int, default=100_000, help="drawn once (default %(default)s)")
     parser.add_argument("--out", type=Path, default=MINI_FOLDER, help="where both models go (default: into the package)")

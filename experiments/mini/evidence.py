@@ -6,7 +6,8 @@ and the source of the replay pictures, and the pre-trained model.
     python experiments/mini/evidence.py --jobs 2 --pairs mini runs/pairs/seed-0
 
 The second pair is of an earlier pre-training with another seed (README.md says where it comes from). Finished runs are kept in
---work and not run again. Writes evidence.json beside this file, from which tables.py makes the README. Expected: gift > l2 >
+--work and not run again. Writes evidence.json beside this file, from which tables.py makes the README; what it holds of pairs
+that are not named stays. Expected: gift > l2 >
 finetune on Average and Last, on every seed.
 """
 
@@ -112,7 +113,7 @@ def main() -> None:
         for pair in (args.pairs if variant.every_pair else args.pairs[:1])
         for seed in args.seeds or variant.seeds
     ]
-    records = []
+    records = _of_other_pairs(args.out, {Path(pair).name for pair in args.pairs})
     os.environ["OMP_NUM_THREADS"] = "1"
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
         running = {
@@ -127,6 +128,11 @@ def main() -> None:
             records.append(_record(variant.name, Path(pair).name, seed, results))
             print(f"{done}/{len(jobs)} {pair} seed {seed} {variant.name}: {_rounded(results['metrics'])}", flush=True)
     _write(args.out, records)
+
+
+def _of_other_pairs(path: Path, pairs: set[str]) -> list[dict[str, Any]]:
+    runs = json.loads(path.read_text(encoding="utf-8"))["runs"] if path.is_file() else []
+    return [run for run in runs if run["pair"] not in pairs]
 
 
 def _record(name: str, pair: str, seed: int, results: dict[str, Any]) -> dict[str, Any]:
