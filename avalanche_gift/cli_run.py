@@ -1,7 +1,7 @@
 """`avalanche-gift run`: strategies on a stream, over seeds, to one table."""
 
 import argparse
-import json
+import gc
 import sys
 import warnings
 from collections.abc import Sequence
@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from avalanche_gift.cli_errors import FAILURE, explain
+from avalanche_gift.files import parse_json
 from avalanche_gift.interruption import Interrupted, Interruption, interruptible
 
 if TYPE_CHECKING:
     from avalanche_gift.config import RunConfig
 
 AT_LEAST = {"batch_size": 1, "eval_batch_size": 1, "checkpoint_every": 1, "workers": 0, "l2_weight": 0, "awc_weight": 0}
+NUMERICS = {"precision": "float32", "compile": False, "tf32": False, "gradient_checkpointing": False}
 
 
 def add_command(commands: Any) -> None:
@@ -57,7 +59,16 @@ def add_command(commands: Any) -> None:
     add("--save-model", action="store_true", help="also the weights at the end of each run, as model.safetensors")
     add("--take-over", action="store_true", help="use --out although a process of another host seems to work in it")
     add("--debug", action="store_true", help="show the traceback of an error")
+    _add_numerics(command.add_argument_group("numerics", "Faster or smaller, at other numbers; off unless given."))
     _add_hyperparameters(command.add_argument_group("hyperparameters", "Defaults: the paper's, or those of a small benchmark."))
+
+
+def _add_numerics(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--precision", default="float32", help="bf16: the towers under autocast, everything else in float32 (default float32)")
+    add("--compile", action="store_true", help="the towers' blocks by torch.compile: rounding differs")
+    add("--tf32", action="store_true", help="matrix products of float32 with ten bits, on GPUs that can")
+    add("--gradient-checkpointing", action="store_true", help="less memory, a third more time, the same numbers")
 
 
 def _add_hyperparameters(group: argparse._ArgumentGroup) -> None:
@@ -81,18 +92,21 @@ def run(arguments: argparse.Namespace) -> int:
     for category in (UserWarning, DeprecationWarning, FutureWarning):
         warnings.filterwarnings("ignore", category=category)
     warnings.filterwarnings("default", module="avalanche_gift")
+    from avalanche_gift import distributed
     from avalanche_gift.benchmarks.defaults import departures
     from avalanche_gift.by_name import check_device
 
     _check_options(arguments)
     check_device(arguments.device)
+    distributed.start(arguments.device)
     configs = _configs(arguments)
-    if different := departures(_settings(arguments)):
+    first = distributed.is_first()
+    if (different := departures(_settings(arguments))) and first:
         print(f"Settings other than the paper's: {different}.")
     out = Path(arguments.out)
     with interruptible() as interruption:
         results, failures = _run_all(configs, arguments, interruption)
-    if results:
+    if results and first:
         _show(results, configs, out)
     if not failures:
         return 0
@@ -120,6 +134,7 @@ def _run_all(
     configs: Sequence["RunConfig"], arguments: argparse.Namespace, interruption: Interruption
 ) -> tuple[list[dict[str, Any]], list[tuple[str, str, int]]]:
     """The results there are, and of the other runs the name, what went wrong, and its exit code."""
+    from avalanche_gift import distributed
     from avalanche_gift.run import run as run_one
 
     results: list[dict[str, Any]] = []
@@ -134,17 +149,19 @@ def _run_all(
                     save_model=arguments.save_model,
                     take_over=arguments.take_over,
                     interruption=interruption,
+                    report=print if distributed.is_first() else lambda text: None,
                 )
             )
         except Interrupted:
             raise
         except Exception as error:
-            if arguments.debug:
+            if arguments.debug or distributed.size() > 1:  # the other processes would wait for this one for ever
                 raise
             # In words: the error's traceback would keep the run's model and data in memory while the others run.
             failures.append((f"{config.strategy}, seed {config.seed}", *explain(error, arguments.less_memory)))
             if len(configs) > 1:
                 print(f"{failures[-1][0]}: failed; see the end", file=sys.stderr)
+        gc.collect()  # the run's objects, among them its progress bar, refer to each other
     return results, failures
 
 
@@ -171,6 +188,7 @@ def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
 def _configs(arguments: argparse.Namespace) -> list["RunConfig"]:
     """A configuration for each seed and strategy."""
     from avalanche_gift.names import check_name
+    from avalanche_gift.strategy_options import check_options
     from avalanche_gift.training import STRATEGIES
 
     names = list(STRATEGIES) if arguments.strategies == ["all"] else arguments.strategies
@@ -179,6 +197,7 @@ def _configs(arguments: argparse.Namespace) -> list["RunConfig"]:
     options = _options(arguments.set)
     for name in options:
         check_name("strategy of --set", name, names)
+        check_options(name, options[name])
     settings = _settings(arguments)
     return [_config(arguments, settings, name, seed, options.get(name, {})) for seed in arguments.seeds for name in names]
 
@@ -192,7 +211,7 @@ def _options(given: Sequence[str]) -> dict[str, dict[str, Any]]:
         if not (dot and option and value):
             raise ValueError(f"expected --set STRATEGY.OPTION=VALUE, got {text!r}")
         try:
-            options.setdefault(strategy, {})[option] = json.loads(value)
+            options.setdefault(strategy, {})[option] = parse_json(value)
         except ValueError:
             options.setdefault(strategy, {})[option] = value
     return options
@@ -231,4 +250,5 @@ def _config(
         options=strategy_options(arguments.benchmark, strategy, given),
         num_workers=arguments.workers,
         device=arguments.device,
+        numerics={name: getattr(arguments, name) for name, usual in NUMERICS.items() if getattr(arguments, name) != usual},
     )

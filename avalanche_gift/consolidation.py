@@ -61,9 +61,30 @@ def consolidate_(parameter: nn.Parameter, anchor: Tensor, *, weight: float, fish
     fisher: shape of the parameter, or one number for all of it (1: plain l2).
     """
     difference = parameter - anchor
-    pull = fisher * difference
+    if isinstance(fisher, Tensor):
+        pull = fisher * difference
+    else:
+        weight, pull = weight * fisher, difference
     if parameter.grad is None:
         parameter.grad = 2 * weight * pull
     else:
         parameter.grad.add_(pull, alpha=2 * weight)
     return weight * torch.dot(pull.flatten(), difference.flatten())
+
+
+@torch.no_grad()
+def consolidate_adaptively_(parameter: nn.Parameter, anchor: Tensor, *, weight: float) -> Tensor:
+    """`consolidate_` by the Fisher weights of the gradient in `parameter.grad`, which are never stored.
+
+    With `r` the root mean square of the gradient `g`, the weights are `g^2 / r^2`, and the penalty is the squared length of
+    `g (theta - theta_prev) / r`: one temporary of the parameter's size at a time, and no number is read back from a GPU.
+    """
+    gradient = parameter.grad
+    if gradient is None:
+        return consolidate_(parameter, anchor, weight=weight, fisher=NO_GRADIENT_FISHER)
+    mean = gradient.square().mean()
+    root = mean.where(mean > 0, 1.0).sqrt()
+    pull = (parameter - anchor).mul_(gradient).div_(root)
+    penalty = weight * torch.dot(pull.flatten(), pull.flatten())
+    gradient.addcmul_(gradient, pull.mul_(2 * weight / root))
+    return penalty

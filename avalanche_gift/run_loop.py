@@ -5,6 +5,7 @@ from typing import Any
 
 from avalanche.benchmarks.scenarios import CLScenario
 
+from avalanche_gift import distributed
 from avalanche_gift.checkpoint import RunState
 from avalanche_gift.config import RunConfig
 from avalanche_gift.training import Joint, ZeroShot
@@ -29,7 +30,7 @@ def train_and_evaluate(
         restore_strategy(strategy, state.checkpoints.read(place[0], 0))
     first, iteration = place or (0, 0)
     for number in range(first, len(units)):
-        if keeps and (number > first or place is None):
+        if keeps and (number > first or place is None) and distributed.is_first():
             state.checkpoints.write(number, 0, state.of(strategy))
         if plugin is not None and number == first:
             plugin.resume_at(iteration)

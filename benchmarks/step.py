@@ -31,6 +31,7 @@ from gauges import Flops, LiveBytes, ReadBack, Seconds, facts  # noqa: E402
 from side_by_side import Beside, Noise, Pairs, build_model, names_of, side_by_side, stream_of  # noqa: E402
 
 from avalanche_gift.benchmarks import Task  # noqa: E402
+from avalanche_gift.models import set_numerics  # noqa: E402
 from avalanche_gift.prompts import PromptSampler, imagenet_prompts  # noqa: E402
 
 ITERATIONS_A_TASK = 1000
@@ -55,8 +56,8 @@ def parse(words: list[str]) -> argparse.Namespace:
     parser.add_argument("--iterations", type=int, default=20, help="timed, after others that warm up; medians")
     parser.add_argument("--count-only", action="store_true", help="FLOPs and bytes by shapes alone, nothing computed")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--bf16", action="store_true", help="our side under bfloat16 autocast")
-    parser.add_argument("--compile", action="store_true", help="our side's two towers by torch.compile")
+    parser.add_argument("--bf16", action="store_true", help="our side's towers under bfloat16 autocast")
+    parser.add_argument("--compile", action="store_true", help="our side's blocks by torch.compile")
     return parser.parse_args(words)
 
 
@@ -115,15 +116,11 @@ def both(arguments: argparse.Namespace, device: str, iterations: int, gauges: li
     pictures = Noise(arguments.pictures, model.clip.visual.image_size[0], arguments.classes)
     pairs = Pairs([pictures[index][0] for index in range(arguments.pictures)], prompts)
     task = Task("task", Noise(arguments.batch, pictures.side, len(names)), Noise(2, pictures.side, 2), names, (template,))
-    on_meta, bf16 = device == "meta", quick and arguments.bf16
     with ExitStack() as stack:
-        if bf16 and not on_meta:
-            stack.enter_context(torch.autocast(torch.device(device).type, torch.bfloat16))
         options = {"train_mb_size": arguments.batch, "synthetic_mb_size": arguments.synthetic}
         strategy, beside = side_by_side(model, task, pairs, iterations=iterations, gauges=gauges, **options)
-        if quick and arguments.compile and not on_meta:
-            model.clip.visual.compile()
-            model.clip.transformer.compile()
+        if quick and device != "meta":
+            set_numerics(model, precision="bf16" if arguments.bf16 else "float32", compile=arguments.compile)
         for gauge in gauges:
             stack.enter_context(gauge)
         strategy.train(stream_of(model, [task]).train_stream, shuffle=False)

@@ -1,14 +1,21 @@
 """Snapshots, Fisher weights and the penalty against hand-worked values and against autograd."""
 
 import math
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
+
+from gauges import LiveBytes
+
 from avalanche_gift.consolidation import (
     NO_GRADIENT_FISHER,
     consolidate_,
+    consolidate_adaptively_,
     consolidation_gradient,
     consolidation_penalty,
     fisher_weights,
@@ -114,6 +121,48 @@ def test_consolidate_gives_the_net_gradient_of_two_backward_passes(generator, ad
     torch.testing.assert_close(sum(parts), penalty.detach(), rtol=1e-12, atol=0)
     for name, parameter in network.named_parameters():
         torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
+def test_adaptive_consolidation_is_that_of_its_fisher_weights(generator, scale):
+    anchor = torch.randn(30, 40, generator=generator, dtype=torch.float64)
+    start = anchor + 0.1 * torch.randn(30, 40, generator=generator, dtype=torch.float64)
+    gradient = scale * torch.randn(30, 40, generator=generator, dtype=torch.float64)
+    pulled = []
+    for adaptively in (True, False):
+        parameter = nn.Parameter(start.clone())
+        parameter.grad = gradient.clone()
+        if adaptively:
+            penalty = consolidate_adaptively_(parameter, anchor, weight=0.7)
+        else:
+            penalty = consolidate_(parameter, anchor, weight=0.7, fisher=fisher_weights(gradient))
+        pulled.append((penalty, parameter.grad))
+    assert pulled[0][0] > 1
+    torch.testing.assert_close(pulled[0], pulled[1], rtol=1e-10, atol=1e-10)
+
+
+def test_adaptive_consolidation_needs_one_temporary_of_the_size_of_the_parameter(generator):
+    parameter = nn.Parameter(torch.randn(1000, 100, generator=generator))
+    parameter.grad, anchor = torch.randn(1000, 100, generator=generator), torch.randn(1000, 100, generator=generator)
+    size = 4 * 1000 * 100
+    with LiveBytes() as live:
+        live.add([parameter, parameter.grad, anchor])
+        live.switch("adaptive")
+        consolidate_adaptively_(parameter, anchor, weight=1.0)
+        live.switch("stored")
+        consolidate_(parameter, anchor, weight=1.0, fisher=fisher_weights(parameter.grad))
+    assert size <= live.peak["adaptive"] < 1.1 * size
+    assert live.peak["stored"] >= 3 * size
+
+
+@pytest.mark.parametrize("gradient", [None, torch.zeros(2)])
+def test_adaptive_consolidation_without_gradient_pulls_by_the_constant_and_at_a_zero_one_not_at_all(gradient):
+    parameter = nn.Parameter(torch.tensor([3.0, 4.0]))
+    parameter.grad = gradient
+    penalty = consolidate_adaptively_(parameter, torch.zeros(2), weight=2.0)
+    share = NO_GRADIENT_FISHER if gradient is None else 0.0
+    assert penalty.item() == pytest.approx(2 * share * 25)
+    assert parameter.grad.tolist() == pytest.approx([4 * share * 3, 4 * share * 4])
 
 
 def test_consolidate_uses_the_constant_where_the_synthetic_losses_do_not_reach():

@@ -178,7 +178,7 @@ def test_both_orders_of_the_axes_give_the_same():
 
 @pytest.mark.parametrize("training", [False, True])
 @torch.no_grad()  # With gradients torch multiplies in another order, and the frozen model rounds otherwise than the trained.
-def test_before_training_the_model_gives_exactly_what_the_plain_one_gives(tiny_model, training):
+def test_before_training_the_model_gives_what_the_plain_one_gives(tiny_model, training):
     plain_model = copy.deepcopy(tiny_model).requires_grad_(False)
     adapters = attach_adapters(tiny_model)
     adapters.add_task(0)
@@ -187,7 +187,8 @@ def test_before_training_the_model_gives_exactly_what_the_plain_one_gives(tiny_m
     for model in (plain_model, tiny_model):
         model.set_classes(["cat", "dog", "owl"])
         model.train(training)
-    assert torch.equal(plain_model(pictures), tiny_model(pictures))
+    # To rounding: beside adapters the last block runs for all tokens, without them for the pooled one alone.
+    torch.testing.assert_close(tiny_model(pictures), plain_model(pictures), rtol=0, atol=1e-5)
 
 
 @torch.no_grad()
@@ -198,7 +199,8 @@ def test_without_a_task_in_use_trained_adapters_change_nothing():
     model.adapters.use(0)
     with_task = model(images())
     model.adapters.use(None)
-    assert torch.equal(with_none, bare(images())) and torch.equal(with_none, model(images()))
+    torch.testing.assert_close(with_none, bare(images()), rtol=0, atol=1e-5)  # the last block is computed otherwise
+    assert torch.equal(with_none, model(images()))
     assert (with_task - with_none).abs().max() > 0.1
 
 

@@ -1,6 +1,8 @@
 """Any open_clip model as a classifier over class texts that can change at any time."""
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from avalanche_gift.distributed import encode_rows
 from avalanche_gift.losses import contrastive_logits
 from avalanche_gift.models import loading
 from avalanche_gift.models.class_texts import ClassTexts, class_texts, tokenize_whole
+from avalanche_gift.models.image_tower import encode_image
 from avalanche_gift.models.text_tower import encode_text, trim
 from avalanche_gift.models.weights import weights_version
 from avalanche_gift.prompts import DEFAULT_TEMPLATES, class_prompts
@@ -26,6 +30,7 @@ class CLIPClassifier(nn.Module):
     tokenizer: `tokenizer(list of texts) -> token ids [N, context]`.
     train_transform, eval_transform: PIL picture -> tensor, as the model was trained.
     adapters: what `moe_adapters.attach_adapters` puts beside the blocks; None without.
+    autocast_dtype: of the towers (`set_numerics`); None for that of their weights.
 
     >>> model = CLIPClassifier.from_open_clip("ViT-B-16", pretrained="openai")   # doctest: +SKIP
     >>> model.set_classes(["cat", "dog"])                                       # doctest: +SKIP
@@ -48,6 +53,7 @@ class CLIPClassifier(nn.Module):
             raise TypeError(f"expected an open_clip model with both towers, got {type(clip).__name__} without {lacking}")
         self.clip: Any = clip
         self.adapters: Any = None
+        self.autocast_dtype: torch.dtype | None = None
         self.name = name
         self.tokenizer = tokenizer
         self.train_transform = train_transform
@@ -105,11 +111,11 @@ class CLIPClassifier(nn.Module):
 
     def encode_image(self, images: Tensor) -> Tensor:
         """[N, 3, H, W] -> normalised image features [N, D]."""
-        return F.normalize(self.clip.encode_image(images), dim=-1)
+        return self._encode(encode_image, images)
 
     def encode_text(self, tokens: Tensor) -> Tensor:
         """Token ids [N, L], of full context length or as short as `tokenize` gives -> normalised text features [N, D]."""
-        return F.normalize(encode_text(self.clip, tokens), dim=-1)
+        return self._encode(encode_text, tokens)
 
     def class_features(self) -> Tensor:
         """[C, D] of the classes in force.
@@ -129,9 +135,11 @@ class CLIPClassifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """[N, 3, H, W] -> logits [N, classes in force]."""
-        image_features = self.encode_image(images)
+        # Texts first: backward then ends with them, and the graph of the pictures is gone when the gradient of the token
+        # table is made, which is as large as the table.
+        text_features = self.class_features()
         logits = contrastive_logits(
-            image_features=image_features, text_features=self.class_features(), logit_scale=self.logit_scale
+            image_features=self.encode_image(images), text_features=text_features, logit_scale=self.logit_scale
         )
         return self._texts_in_force().place(logits)
 
@@ -142,6 +150,13 @@ class CLIPClassifier(nn.Module):
     def save(self, folder: str | Path, *, config: dict[str, Any]) -> None:
         """Writes the weights (safetensors) beside an open_clip config (JSON) so that `from_folder` reads them."""
         loading.save_folder(self.clip, Path(folder), config)
+
+    def _encode(self, tower: Callable[[Any, Tensor], Tensor], rows: Tensor) -> Tensor:
+        """Normalised features in the precision of the weights, whatever that of the tower."""
+        dtype = self.autocast_dtype
+        with nullcontext() if dtype is None else torch.autocast(rows.device.type, dtype):
+            features = encode_rows(partial(tower, self.clip), rows)
+        return F.normalize(features.to(self.clip.logit_scale.dtype), dim=-1)
 
     def _texts_in_force(self) -> ClassTexts:
         if self._texts is None:

@@ -51,6 +51,8 @@ class MoEAdapters(FineTune):
     `model.adapters.use`.
     """
 
+    several_processes = False  # the noise of its routers, and the count of its experts' use, would be each process's own
+
     def __init__(
         self,
         *,

@@ -7,10 +7,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
+from avalanche_gift import distributed
 from avalanche_gift.generation import picture_seed
 from avalanche_gift.losses import contrastive_logits
 from avalanche_gift.models import CLIPClassifier, PicturePreparation
+from avalanche_gift.models.text_tower import trim
 from avalanche_gift.prompts import PromptSampler
 from avalanche_gift.training.teacher import FixedTeacher, Teacher
 
@@ -64,12 +67,21 @@ def obtain_pairs(
         pictures, prompts = source.pairs(count, seed=picture_seed(position, 0, seed), exclude=own_prompts)
     else:
         prompts = sampler.draw(pool(), max(count, drawn or 0))[:count]
-        pictures = source.generate(prompts, [picture_seed(position, first + index, seed) for index in range(count)])
+        pictures = _generate(source, prompts, [picture_seed(position, first + index, seed) for index in range(count)])
     if not len(pictures) or len(pictures) != len(prompts):
         raise ValueError(
             f"expected one picture for each of {len(prompts)} prompts, got {len(pictures)} from {type(source).__name__}"
         )
     return list(pictures), list(prompts)
+
+
+def _generate(source: Any, prompts: list[str], seeds: list[int]) -> Sequence[Any]:
+    """A picture a prompt. Of several processes each makes its share; then they hand each other the pixels."""
+    if distributed.size() == 1 or len(prompts) < distributed.size():
+        return source.generate(prompts, seeds)
+    own = distributed.own_share(len(prompts))
+    made = torch.stack([pil_to_tensor(picture.convert("RGB")) for picture in source.generate(prompts[own], seeds[own])])
+    return [to_pil_image(pixels) for part in distributed.gather(made, len(prompts)) for pixels in part]
 
 
 class SyntheticPairs:
@@ -108,10 +120,11 @@ class SyntheticPairs:
         teacher_images = None if self._teacher_images is None else self._teacher_images[rows.to(device)]
         teacher_texts = None if self._teacher_texts is None else self._teacher_texts[prompts.to(device)]
         images, texts = teacher_images, teacher_texts
+        if "text" in towers:  # first, as in `CLIPClassifier.forward`
+            distinct, place = prompts.unique(return_inverse=True)
+            tokens = trim(student.clip, self.tokens[distinct])  # the longest prompt of this batch, not of the task
+            texts = student.encode_text(tokens.to(device))[place.to(device)]
         if "image" in towers:
             images = student.encode_image(self.preparation.model_input(self.images[rows].to(device)))
-        if "text" in towers:
-            distinct, place = prompts.unique(return_inverse=True)
-            texts = student.encode_text(self.tokens[distinct].to(device))[place.to(device)]
         assert images is not None and texts is not None
         return SyntheticBatch(images, texts, teacher_images, teacher_texts, student.logit_scale.detach())

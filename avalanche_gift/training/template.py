@@ -11,6 +11,7 @@ from avalanche.training.plugins.evaluation import EvaluationPlugin, default_eval
 from avalanche.training.templates import SupervisedTemplate
 from torch import Tensor
 
+from avalanche_gift import distributed
 from avalanche_gift.models import CLIPClassifier
 from avalanche_gift.schedule import usual_warmup
 from avalanche_gift.training.criterion import ClassificationLoss
@@ -54,6 +55,9 @@ class FineTune(SupervisedTemplate):
     seed: of batches and whatever the method draws. plugins: yours, asked before the method's own.
     Other arguments as Avalanche's `SupervisedTemplate`; training is counted in iterations, so there is no `train_epochs`.
     """
+
+    several_processes = True
+    """Whether several processes (`avalanche_gift.distributed`) compute what one does."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -119,6 +123,25 @@ class FineTune(SupervisedTemplate):
         if self.is_training:
             record_term(self, "cross_entropy", loss)
         return loss
+
+    def backward(self) -> None:
+        """Adds the gradient of the task's loss, that of the global batch, to `.grad`."""
+        with distributed.whole_gradients(self.model.parameters()):
+            super().backward()
+
+    def _obtain_common_dataloader_parameters(self, **kwargs: Any) -> dict[str, Any]:
+        parameters = super()._obtain_common_dataloader_parameters(**kwargs)
+        if distributed.size() > 1 and (not self.is_training or hasattr(self.experience, "task_labels")):
+            parameters["distributed_sampling"] = False  # every process reads the global batch
+        return parameters
+
+    def _check_distributed_training_compatibility(self) -> bool:
+        """Plugins need no support of their own, since they see the global batch and its whole gradient."""
+        if distributed.size() > 1 and not self.several_processes:
+            raise ValueError(
+                f"expected one process for {type(self).__name__}, which is not proven on several, got {distributed.size()}"
+            )
+        return True
 
 
 FineTune.__init__ = _model_first(FineTune.__init__)  # type: ignore[method-assign]

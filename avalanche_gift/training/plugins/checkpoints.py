@@ -1,10 +1,11 @@
 """Writes checkpoints along an experience, and goes on within one."""
 
 from collections.abc import Callable
-from typing import Any, NoReturn
+from typing import Any
 
 from avalanche.core import SupervisedPlugin
 
+from avalanche_gift import distributed
 from avalanche_gift.interruption import Interrupted, Interruption
 from avalanche_gift.training.checkpoint_files import Checkpoints
 from avalanche_gift.training.plugins.loss_terms import check_weights
@@ -18,6 +19,7 @@ class CheckpointPlugin(SupervisedPlugin):
     interruption: asked after each iteration; where a signal came, a checkpoint is written and Interrupted raised. After the
     last one, too: the evaluation that follows may take longer than whoever sent the signal will wait.
     state_of: the state of a strategy, for whoever adds to it.
+    Of several processes the first writes, and all stop at the same iteration.
     """
 
     supports_distributed = False
@@ -54,23 +56,24 @@ class CheckpointPlugin(SupervisedPlugin):
         resumed, self._resume_at = self._resume_at, 0
         if not done or done == resumed:
             return
-        if self.interruption.signal is not None:
-            self._stop(strategy)
+        self._stop_where_asked(strategy)
         if done % self.every == 0:
             self._write(strategy)
 
     def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
         self._resume_at = 0
-        if self.interruption.signal is not None:
-            self._stop(strategy)
+        self._stop_where_asked(strategy)
         self.interruption.deferred = False
 
-    def _stop(self, strategy: Any) -> NoReturn:
-        self._write(strategy)
-        assert self.interruption.signal is not None
-        raise Interrupted(self.interruption.signal)
+    def _stop_where_asked(self, strategy: Any) -> None:
+        signal = distributed.agree(self.interruption.signal or 0)
+        if signal:
+            self._write(strategy)
+            raise Interrupted(signal)
 
     def _write(self, strategy: Any) -> None:
         check_weights(strategy)
         clock = strategy.clock
-        self.checkpoints.write(clock.train_exp_counter, clock.train_exp_iterations, self.state_of(strategy))
+        if distributed.is_first():
+            self.checkpoints.write(clock.train_exp_counter, clock.train_exp_iterations, self.state_of(strategy))
+        distributed.wait()

@@ -6,13 +6,14 @@ import torch
 from avalanche.core import SupervisedPlugin
 from torch import Tensor, nn
 
-from avalanche_gift.consolidation import consolidate_, fisher_weights, snapshot, trainable_parameters
+from avalanche_gift.consolidation import consolidate_, consolidate_adaptively_, snapshot, trainable_parameters
 from avalanche_gift.training.loss_terms import record_term, show_in_loss
 
 
 class ConsolidationPlugin(SupervisedPlugin):
     """What all pulls share: keeps theta_prev for the length of an experience and adds the pull in closed form, tensor by
-    tensor. Subclasses say how much each weight counts (`fisher`) and call `consolidate` at the hook that suits them.
+    tensor. Subclasses say how much each weight counts (`fisher`), or pull in their own way (`pull`), and call `consolidate`
+    at the hook that suits them.
     """
 
     supports_distributed = True
@@ -30,6 +31,10 @@ class ConsolidationPlugin(SupervisedPlugin):
         """How much each weight counts: shape of the parameter, or one number for all of it."""
         return 1.0
 
+    def pull(self, name: str, parameter: nn.Parameter, anchor: Tensor) -> Tensor:
+        """Adds the gradient of one tensor's penalty to its `.grad`; returns the penalty, a scalar."""
+        return consolidate_(parameter, anchor, weight=self.weight, fisher=self.fisher(name, parameter))
+
     def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         self._anchor = snapshot(trainable_parameters(strategy.model))
 
@@ -43,7 +48,7 @@ class ConsolidationPlugin(SupervisedPlugin):
     def consolidate(self, strategy: Any) -> None:
         """Adds the gradient of the penalty to `.grad` and notes its value."""
         penalties = [
-            consolidate_(parameter, self._anchor[name], weight=self.weight, fisher=self.fisher(name, parameter))
+            self.pull(name, parameter, self._anchor[name])
             for name, parameter in trainable_parameters(strategy.model)
             if name in self._anchor
         ]
@@ -60,9 +65,9 @@ class AdaptiveWeightConsolidationPlugin(ConsolidationPlugin):
 
     term = "awc"
 
-    def fisher(self, name: str, parameter: nn.Parameter) -> Tensor | float:
-        """From the gradient in `.grad`."""
-        return fisher_weights(parameter.grad)
+    def pull(self, name: str, parameter: nn.Parameter, anchor: Tensor) -> Tensor:
+        """By the gradient in `.grad`."""
+        return consolidate_adaptively_(parameter, anchor, weight=self.weight)
 
     def before_forward(self, strategy: Any, **kwargs: Any) -> None:
         if all(parameter.grad is None for _, parameter in trainable_parameters(strategy.model)):

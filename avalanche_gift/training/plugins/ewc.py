@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 from avalanche_gift.consolidation import snapshot, trainable_parameters
+from avalanche_gift.distributed import whole_gradients
 from avalanche_gift.losses import smoothed_cross_entropy
 from avalanche_gift.training.batches import rows_of_batch
 from avalanche_gift.training.plugins.consolidation import ConsolidationPlugin
@@ -82,7 +83,9 @@ class OnlineEWCPlugin(ConsolidationPlugin):
         for images, labels, *_ in loader:
             model.zero_grad()
             logits = model(images.to(strategy.device))
-            (len(labels) * smoothed_cross_entropy(logits, labels.to(strategy.device))).backward()
+            loss = len(labels) * smoothed_cross_entropy(logits, labels.to(strategy.device))
+            with whole_gradients(model.parameters()):
+                loss.backward()
             for name, parameter in trainable_parameters(model):
                 if parameter.grad is not None:
                     sums[name] += parameter.grad.square() / len(pictures)

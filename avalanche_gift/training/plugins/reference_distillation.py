@@ -9,6 +9,7 @@ from avalanche.core import SupervisedPlugin
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from avalanche_gift.distributed import whole_gradients
 from avalanche_gift.losses import contrastive_distillation, contrastive_logits
 from avalanche_gift.models import CLIPClassifier
 from avalanche_gift.training.batches import EndlessBatches
@@ -111,7 +112,8 @@ class ReferenceDistillationPlugin(SupervisedPlugin):
             return
         images = self._batches[strategy.clock.train_exp_iterations].to(strategy.device)
         loss = self.weight * self._distil(strategy.model, images)
-        loss.backward()
+        with whole_gradients(strategy.model.parameters()):
+            loss.backward()
         self._loss = loss.detach()
         record_term(strategy, self.term, loss)
 
