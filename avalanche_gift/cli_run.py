@@ -57,6 +57,7 @@ def add_command(commands: Any) -> None:
     add("--out", required=True, metavar="DIR", help="finished runs in it are not run again, those cut off go on")
     add("--checkpoint-every", type=int, default=200, metavar="N", help="iterations (default 200), and before each experience")
     add("--save-model", action="store_true", help="also the weights at the end of each run, as model.safetensors")
+    add("--shard-optimizer", action="store_true", help="of several processes each keeps a share of the optimiser's state")
     add("--take-over", action="store_true", help="use --out although a process of another host seems to work in it")
     add("--debug", action="store_true", help="show the traceback of an error")
     _add_numerics(command.add_argument_group("numerics", "Faster or smaller, at other numbers; off unless given."))
@@ -65,7 +66,7 @@ def add_command(commands: Any) -> None:
 
 def _add_numerics(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--precision", default="float32", help="bf16: the towers under autocast, everything else in float32 (default float32)")
+    add("--precision", default="float32", help="bf16 or fp16: towers under autocast, all else in float32 (default float32)")
     add("--compile", action="store_true", help="the towers' blocks by torch.compile: rounding differs")
     add("--tf32", action="store_true", help="matrix products of float32 with ten bits, on GPUs that can")
     add("--gradient-checkpointing", action="store_true", help="less memory, a third more time, the same numbers")
@@ -250,5 +251,6 @@ def _config(
         options=strategy_options(arguments.benchmark, strategy, given),
         num_workers=arguments.workers,
         device=arguments.device,
+        shard_optimizer=arguments.shard_optimizer,
         numerics={name: getattr(arguments, name) for name, usual in NUMERICS.items() if getattr(arguments, name) != usual},
     )

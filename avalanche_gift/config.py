@@ -15,7 +15,7 @@ class RunConfig:
     source: of synthetic pictures: a folder, `mini` (the embedded generator) or `perfect` (the mini world's own drawings).
     order: of mtil, "I" (None) or "II". shots, max_pictures, cache_dir: as `clip_benchmark`.
     options: keyword arguments of the strategy itself, by name.
-    numerics: arguments of `models.set_numerics`, where they are not its defaults.
+    numerics: arguments of `models.set_numerics`, where they are not its defaults. shard_optimizer: as `FineTune`.
     lr None: the stream's own rates, or 1e-5. Other fields as the strategies' arguments of the same name.
     """
 
@@ -41,6 +41,7 @@ class RunConfig:
     num_workers: int = 0
     device: str = "cpu"
     numerics: dict[str, Any] = field(default_factory=dict)
+    shard_optimizer: bool = False
 
     def __post_init__(self) -> None:
         """Raises ValueError for NaN and infinity, which no results file holds."""
@@ -52,9 +53,9 @@ class RunConfig:
                 raise ValueError(f"expected finite numbers for {name}, got {value}") from None
 
     def settings(self) -> dict[str, Any]:
-        """As JSON: sequences are lists. Without `cache_dir`, which changes no number, nor `numerics` where there are none."""
+        """As JSON: sequences are lists. Without what changes no number: `cache_dir`, `shard_optimizer`, empty `numerics`."""
         fields = dataclasses.asdict(self)
-        del fields["cache_dir"]
+        del fields["cache_dir"], fields["shard_optimizer"]
         if not self.numerics:
             del fields["numerics"]
         return {key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()}

@@ -51,6 +51,12 @@ def size() -> int:
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
+def check_several(what: str) -> None:
+    """Raises ValueError in a run of one process, for what only several can share."""
+    if size() == 1:
+        raise ValueError(f"expected several processes for {what}, got one; start them by torchrun, or leave it out")
+
+
 def is_first() -> bool:
     """Whether this is the process that writes files and reports."""
     return size() == 1 or dist.get_rank() == 0

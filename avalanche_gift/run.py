@@ -96,6 +96,10 @@ def _run(
     """The model at the end, the results, and what was kept on the way."""
     if distributed.size() > 1 and config.strategy in AVALANCHE_STRATEGIES:
         raise ValueError(f"expected one process for {config.strategy}, which is not proven on several")
+    if config.shard_optimizer:
+        distributed.check_several("shard_optimizer")
+    if config.numerics.get("precision") == "fp16" and config.strategy in AVALANCHE_STRATEGIES:
+        raise ValueError(f"expected --precision float32 or bf16 for {config.strategy}, whose losses are not scaled; got fp16")
     interruption.deferred = False  # a run before may have failed in the middle of training
     seed_everything(config.seed)
     model = load_model(config.model)
@@ -213,6 +217,7 @@ def _arguments(config: RunConfig, evaluator: EvaluationPlugin) -> dict[str, Any]
         "lr": config.lr,
         "seed": config.seed,
         "class_incremental": config.class_incremental,
+        **({"shard_optimizer": True} if config.shard_optimizer else {}),
         "device": distributed.own_device(config.device),
         "plugins": [] if config.strategy == "zero-shot" else [ProgressPlugin(config.strategy)],
         "evaluator": evaluator,

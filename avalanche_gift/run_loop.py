@@ -10,7 +10,7 @@ from avalanche_gift.checkpoint import RunState
 from avalanche_gift.config import RunConfig
 from avalanche_gift.training import Joint, ZeroShot
 from avalanche_gift.training.plugins.checkpoints import CheckpointPlugin
-from avalanche_gift.training.state import restore_strategy
+from avalanche_gift.training.state import gather_state, restore_strategy
 
 
 def train_and_evaluate(
@@ -30,8 +30,10 @@ def train_and_evaluate(
         restore_strategy(strategy, state.checkpoints.read(place[0], 0))
     first, iteration = place or (0, 0)
     for number in range(first, len(units)):
-        if keeps and (number > first or place is None) and distributed.is_first():
-            state.checkpoints.write(number, 0, state.of(strategy))
+        if keeps and (number > first or place is None):
+            gather_state(strategy)
+            if distributed.is_first():
+                state.checkpoints.write(number, 0, state.of(strategy))
         if plugin is not None and number == first:
             plugin.resume_at(iteration)
         strategy.train(units[number], eval_streams=[], **options)

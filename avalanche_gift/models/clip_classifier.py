@@ -15,6 +15,7 @@ from avalanche_gift.losses import contrastive_logits
 from avalanche_gift.models import loading
 from avalanche_gift.models.class_texts import ClassTexts, class_texts, tokenize_whole
 from avalanche_gift.models.image_tower import encode_image
+from avalanche_gift.models.loss_scaling import LossScaling
 from avalanche_gift.models.text_tower import encode_text, trim
 from avalanche_gift.models.weights import weights_version
 from avalanche_gift.prompts import DEFAULT_TEMPLATES, class_prompts
@@ -30,7 +31,7 @@ class CLIPClassifier(nn.Module):
     tokenizer: `tokenizer(list of texts) -> token ids [N, context]`.
     train_transform, eval_transform: PIL picture -> tensor, as the model was trained.
     adapters: what `moe_adapters.attach_adapters` puts beside the blocks; None without.
-    autocast_dtype: of the towers (`set_numerics`); None for that of their weights.
+    autocast_dtype: of the towers (`set_numerics`); None for that of their weights. loss_scaling: with towers in float16.
 
     >>> model = CLIPClassifier.from_open_clip("ViT-B-16", pretrained="openai")   # doctest: +SKIP
     >>> model.set_classes(["cat", "dog"])                                       # doctest: +SKIP
@@ -54,6 +55,7 @@ class CLIPClassifier(nn.Module):
         self.clip: Any = clip
         self.adapters: Any = None
         self.autocast_dtype: torch.dtype | None = None
+        self.loss_scaling: LossScaling | None = None
         self.name = name
         self.tokenizer = tokenizer
         self.train_transform = train_transform

@@ -4,12 +4,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from avalanche_gift.models.loss_scaling import LossScaling
 from avalanche_gift.names import check_name
 
 if TYPE_CHECKING:
     from avalanche_gift.models.clip_classifier import CLIPClassifier
 
-PRECISIONS = {"float32": None, "bf16": torch.bfloat16}
+PRECISIONS = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def set_numerics(
@@ -23,8 +24,9 @@ def set_numerics(
     """Says how a model's towers compute, in training and evaluation, as student and as teacher.
 
     precision: `bf16` runs the towers under autocast: products of matrices in bfloat16 (three digits), weights, gradients,
-    optimiser, features, logits and losses in float32. Needs no loss scaling, which is why there is no fp16: consolidation
-    works on the gradient between the two backward passes.
+    optimiser, features, logits and losses in float32. `fp16` does so in float16 (four digits, and nothing above 65,504), for
+    GPUs without bfloat16: losses are scaled up for each backward pass, and a step whose gradient overflows is left out
+    (`models.loss_scaling`). It is for this package's strategies: `FineTune` and what is built on it.
     compile: the towers' blocks by torch.compile; sums in another order, so differences are rounding.
     tf32: products of float32 matrices with ten bits of mantissa on GPUs that can; for all of PyTorch in this process.
     gradient_checkpointing: the blocks are computed again in the backward pass instead of kept, a third more time for a
@@ -34,6 +36,7 @@ def set_numerics(
     """
     model.train(model.training)  # forgets the class features of another precision
     model.autocast_dtype = PRECISIONS[check_name("precision", precision, PRECISIONS)]
+    model.loss_scaling = LossScaling() if model.autocast_dtype == torch.float16 else None
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
     if gradient_checkpointing:
         if not hasattr(model.clip, "set_grad_checkpointing"):

@@ -7,8 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from avalanche_gift.training.checkpoint_files import CheckpointError, random_state, restore_random_state
+from avalanche_gift.training.plugins.optimizer import gather_moments, moments, own_optimizer
 
 CLOCK = ("train_iterations", "train_exp_counter", "train_exp_epochs", "train_exp_iterations", "total_iterations")
+
+
+def gather_state(strategy: Any) -> None:
+    """Of several processes, all come here before the first takes the `strategy_state`."""
+    gather_moments(strategy.optimizer)
 
 
 def strategy_state(strategy: Any) -> dict[str, Any]:
@@ -17,12 +23,14 @@ def strategy_state(strategy: Any) -> dict[str, Any]:
     A plugin hands out what `before_training_exp` does not make anew from the weights an experience begins with, as tensors
     and plain values under names.
     """
+    scaling = getattr(strategy.model, "loss_scaling", None)
     return {
         "model": dict(strategy.model.state_dict()),
         "optimizer": _optimizer_state(strategy),
         "clock": {name: getattr(strategy.clock, name) for name in CLOCK},
         "random": random_state(),
         "parts": {name: part.state_dict() for name, part in _parts(strategy)},
+        **({} if scaling is None else {"loss_scaling": scaling.state_dict()}),
     }
 
 
@@ -46,6 +54,11 @@ def _restore(strategy: Any, state: Mapping[str, Any]) -> None:
     except RuntimeError as error:
         _refuse(f"weights are others: {error}")
     _restore_optimizer(strategy, state["optimizer"])
+    scaling = getattr(strategy.model, "loss_scaling", None)
+    if (scaling is None) == ("loss_scaling" in state):
+        _refuse("towers are of another precision")
+    if scaling is not None:
+        scaling.load_state_dict(state["loss_scaling"])
     for name in CLOCK:
         setattr(strategy.clock, name, state["clock"][name])
     for name, part in parts.items():
@@ -72,7 +85,7 @@ def _parts(strategy: Any) -> Iterator[tuple[str, Any]]:
 
 def _optimizer_state(strategy: Any) -> dict[str, Any]:
     """By the names of parameters, whose order in the optimiser depends on when each came to be."""
-    states = strategy.optimizer.state
+    states = moments(strategy.optimizer)
     by_name = {name: states[parameter] for name, parameter in strategy.model.named_parameters() if parameter in states}
     options = [{name: value for name, value in group.items() if name != "params"} for group in strategy.optimizer.param_groups]
     return {"state": by_name, "groups": options}
@@ -80,11 +93,16 @@ def _optimizer_state(strategy: Any) -> dict[str, Any]:
 
 def _restore_optimizer(strategy: Any, state: Mapping[str, Any]) -> None:
     parameters = dict(strategy.model.named_parameters())
-    strategy.optimizer.state.clear()
+    optimizer = own_optimizer(strategy.optimizer)
+    optimizer.state.clear()
+    is_share = optimizer is not strategy.optimizer
+    own = {parameter for group in optimizer.param_groups for parameter in group["params"]}
     fused = any(group.get("fused") for group in strategy.optimizer.param_groups)
     for name, values in state["state"].items():
+        if is_share and parameters[name] not in own:
+            continue
         # As in Optimizer.load_state_dict: moments live with their parameter, the step count on the CPU unless fused.
-        strategy.optimizer.state[parameters[name]] = {
+        optimizer.state[parameters[name]] = {
             key: value.to(parameters[name].device) if isinstance(value, Tensor) and (fused or key != "step") else value
             for key, value in values.items()
         }

@@ -14,6 +14,7 @@ from torch import Tensor
 from avalanche_gift import distributed
 from avalanche_gift.models import CLIPClassifier
 from avalanche_gift.schedule import usual_warmup
+from avalanche_gift.training.backward import backward, finish_step
 from avalanche_gift.training.criterion import ClassificationLoss
 from avalanche_gift.training.loss_terms import record_term
 from avalanche_gift.training.plugins import (
@@ -46,7 +47,7 @@ class FineTune(SupervisedTemplate):
     """Continual fine-tuning of CLIP in the paper's protocol, and the base of the other strategies.
 
     model: a `CLIPClassifier`. optimizer: AdamW over all of CLIP but logit_scale where None. criterion: label-smoothed
-    cross-entropy where None.
+    cross-entropy where None. shard_optimizer: that AdamW's moments are divided among several processes (`clip_optimizer`).
     train_iterations: optimiser calls an experience. reference_schedule: one call more, at learning rate zero, as the
     reference makes it. warmup_iterations: 100, or a tenth of a shorter experience, where None.
     lr: a number, one number an experience, numbers by `experience.task_name`, or None for the stream's own rates
@@ -68,6 +69,7 @@ class FineTune(SupervisedTemplate):
         *,
         model: CLIPClassifier,
         optimizer: torch.optim.Optimizer | None = None,
+        shard_optimizer: bool = False,
         criterion: Callable[[Tensor, Tensor], Tensor] | None = None,
         train_iterations: int = 1000,
         warmup_iterations: int | None = None,
@@ -87,6 +89,8 @@ class FineTune(SupervisedTemplate):
         **base_kwargs: Any,
     ):
         _check_arguments(model, train_iterations, base_kwargs)
+        if optimizer is not None and shard_optimizer:
+            raise ValueError("expected shard_optimizer or an optimizer of your own, got both")
         self.train_iterations = train_iterations
         warmup = usual_warmup(train_iterations) if warmup_iterations is None else warmup_iterations
         default_lr = 1e-5 if optimizer is None else optimizer.param_groups[0]["lr"]
@@ -98,7 +102,7 @@ class FineTune(SupervisedTemplate):
         )
         super().__init__(
             model=model,
-            optimizer=clip_optimizer(model, weight_decay=weight_decay) if optimizer is None else optimizer,
+            optimizer=optimizer or clip_optimizer(model, weight_decay=weight_decay, shard=shard_optimizer),
             criterion=ClassificationLoss(label_smoothing) if criterion is None else criterion,
             train_mb_size=train_mb_size,
             eval_mb_size=eval_mb_size,
@@ -126,8 +130,12 @@ class FineTune(SupervisedTemplate):
 
     def backward(self) -> None:
         """Adds the gradient of the task's loss, that of the global batch, to `.grad`."""
-        with distributed.whole_gradients(self.model.parameters()):
-            super().backward()
+        backward(self.model, self.loss, retain_graph=self.retain_graph)
+
+    def optimizer_step(self) -> None:
+        """Moves the weights, unless a gradient has overflowed in float16."""
+        if finish_step(self.model):
+            super().optimizer_step()
 
     def _obtain_common_dataloader_parameters(self, **kwargs: Any) -> dict[str, Any]:
         parameters = super()._obtain_common_dataloader_parameters(**kwargs)

@@ -9,7 +9,7 @@ from avalanche_gift import distributed
 from avalanche_gift.interruption import Interrupted, Interruption
 from avalanche_gift.training.checkpoint_files import Checkpoints
 from avalanche_gift.training.plugins.loss_terms import check_weights
-from avalanche_gift.training.state import restore_strategy, strategy_state
+from avalanche_gift.training.state import gather_state, restore_strategy, strategy_state
 
 
 class CheckpointPlugin(SupervisedPlugin):
@@ -73,6 +73,7 @@ class CheckpointPlugin(SupervisedPlugin):
 
     def _write(self, strategy: Any) -> None:
         check_weights(strategy)
+        gather_state(strategy)
         clock = strategy.clock
         if distributed.is_first():
             self.checkpoints.write(clock.train_exp_counter, clock.train_exp_iterations, self.state_of(strategy))

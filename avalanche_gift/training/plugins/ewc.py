@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 from avalanche_gift.consolidation import snapshot, trainable_parameters
-from avalanche_gift.distributed import whole_gradients
 from avalanche_gift.losses import smoothed_cross_entropy
+from avalanche_gift.training.backward import backward, finish_step
 from avalanche_gift.training.batches import rows_of_batch
 from avalanche_gift.training.plugins.consolidation import ConsolidationPlugin
 
@@ -81,11 +81,12 @@ class OnlineEWCPlugin(ConsolidationPlugin):
         # A generator of its own, so that torch's global one stays as it is.
         loader = DataLoader(pictures, batch_size, num_workers=num_workers, generator=torch.Generator())
         for images, labels, *_ in loader:
-            model.zero_grad()
-            logits = model(images.to(strategy.device))
-            loss = len(labels) * smoothed_cross_entropy(logits, labels.to(strategy.device))
-            with whole_gradients(model.parameters()):
-                loss.backward()
+            finished = False
+            while not finished:  # once; again at half the scale where towers in float16 overflow
+                model.zero_grad()
+                logits = model(images.to(strategy.device))
+                backward(model, len(labels) * smoothed_cross_entropy(logits, labels.to(strategy.device)))
+                finished = finish_step(model)
             for name, parameter in trainable_parameters(model):
                 if parameter.grad is not None:
                     sums[name] += parameter.grad.square() / len(pictures)

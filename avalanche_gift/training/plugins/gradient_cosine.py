@@ -14,7 +14,7 @@ from avalanche_gift.distributed import size
 
 class GradientCosinePlugin(SupervisedPlugin):
     """Publishes `GradientCosine/train_phase/train_stream`: between the gradient of the task's loss and that of the synthetic
-    losses (distillation and alignment), over all trained parameters; 0 where one of them vanishes.
+    losses (distillation and alignment), over all trained parameters; 0 where one of them vanishes or overflows.
 
     List it right after `SyntheticReplayPlugin`, whose gradient then stands alone in `.grad`. Measured at iterations 0, `every`,
     2 `every`, ... of an experience: there it keeps a copy of the synthetic gradient, as large as the trained weights, from the
@@ -52,7 +52,7 @@ class GradientCosinePlugin(SupervisedPlugin):
         if self._sums:
             product, task = torch.stack(self._sums).sum(0).tolist()
             synthetic = sum(float(_dot(own, own)) for own in self._synthetic.values() if own is not None)
-            cosine = product / (task * synthetic) ** 0.5 if task * synthetic > 0 else 0.0
+            cosine = product / (task * synthetic) ** 0.5 if 0 < task * synthetic < torch.inf else 0.0
             value = MetricValue(self, "GradientCosine/train_phase/train_stream", cosine, strategy.clock.train_iterations)
             strategy.evaluator.publish_metric_value(value)
         self._synthetic, self._sums, self._handles = {}, [], []

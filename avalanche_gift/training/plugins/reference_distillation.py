@@ -9,9 +9,9 @@ from avalanche.core import SupervisedPlugin
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from avalanche_gift.distributed import whole_gradients
 from avalanche_gift.losses import contrastive_distillation, contrastive_logits
 from avalanche_gift.models import CLIPClassifier
+from avalanche_gift.training.backward import backward
 from avalanche_gift.training.batches import EndlessBatches
 from avalanche_gift.training.loss_terms import record_term, show_in_loss
 from avalanche_gift.training.teacher import Teacher
@@ -112,8 +112,7 @@ class ReferenceDistillationPlugin(SupervisedPlugin):
             return
         images = self._batches[strategy.clock.train_exp_iterations].to(strategy.device)
         loss = self.weight * self._distil(strategy.model, images)
-        with whole_gradients(strategy.model.parameters()):
-            loss.backward()
+        backward(strategy.model, loss)
         self._loss = loss.detach()
         record_term(strategy, self.term, loss)
 

@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from avalanche_gift.consolidation import fisher_weights, trainable_parameters
+from avalanche_gift.training.backward import finish_step
 from avalanche_gift.training.plugins.consolidation import ConsolidationPlugin
 from avalanche_gift.training.plugins.requirements import require_synthetic_replay
 
@@ -52,10 +53,15 @@ class StaticFisherPlugin(ConsolidationPlugin):
         super().before_training_exp(strategy, **kwargs)
         replay = require_synthetic_replay(self, strategy)
         self._fisher, self._kept = {}, {}
+        if self.reference and strategy.model.loss_scaling is not None:
+            raise ValueError("expected float32 or bf16 for static_fisher=reference, whose steps cannot be left out; got fp16")
         if not self.reference:
             for number in range(self.batches):
-                strategy.optimizer.zero_grad()
-                replay.backward(strategy, number)
+                finished = False
+                while not finished:  # once; again at half the scale where towers in float16 overflow
+                    strategy.optimizer.zero_grad()
+                    replay.backward(strategy, number)
+                    finished = finish_step(strategy.model)
                 self._average_in(strategy, number)
             strategy.optimizer.zero_grad()
 

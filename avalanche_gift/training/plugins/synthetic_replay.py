@@ -8,9 +8,9 @@ import torch
 from avalanche.core import SupervisedPlugin
 from torch import Tensor
 
-from avalanche_gift.distributed import whole_gradients
 from avalanche_gift.generation import as_policy
 from avalanche_gift.prompts import PromptSampler, imagenet_prompts, prompt_pool, training_prompts
+from avalanche_gift.training.backward import backward
 from avalanche_gift.training.batches import rows_of_batch
 from avalanche_gift.training.loss_terms import record_term, show_in_loss
 from avalanche_gift.training.plugins.class_texts import first_prompts
@@ -109,8 +109,7 @@ class SyntheticReplayPlugin(SupervisedPlugin):
         if not terms:
             raise ValueError("expected at least one loss term from the plugins with synthetic_loss, got none")
         total = torch.stack(list(terms.values())).sum()
-        with whole_gradients(strategy.model.parameters()):
-            total.backward()
+        backward(strategy.model, total)
         return total.detach()
 
     def after_backward(self, strategy: Any, **kwargs: Any) -> None:
