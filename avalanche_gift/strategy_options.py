@@ -7,10 +7,9 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from avalanche.training import supervised
-
 from avalanche_gift.names import check_name
 from avalanche_gift.training import STRATEGIES, FineTune, avalanche_strategy
+from avalanche_gift.training.avalanche_strategies import AVALANCHE_CLASSES
 
 ELSEWHERE = {
     "train_iterations": "--iterations",
@@ -23,12 +22,6 @@ ELSEWHERE = {
 }
 """Arguments that the strategies of a run share, and the options of the command line that say them."""
 
-_AVALANCHE = {
-    "avalanche-lwf": supervised.LwF,
-    "avalanche-ewc": supervised.EWC,
-    "avalanche-replay": supervised.Replay,
-    "avalanche-icarl": supervised.ICaRL,
-}
 _WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", type(None): "null", Any: "a text"}
 
 
@@ -51,7 +44,7 @@ def known_options(strategy: str) -> dict[str, Any]:
     """
     kind = STRATEGIES[check_name("strategy", strategy, STRATEGIES)]
     if isinstance(kind, partial):
-        takers: list[Any] = [avalanche_strategy, _AVALANCHE[strategy].__init__]
+        takers: list[Any] = [avalanche_strategy, AVALANCHE_CLASSES[strategy].__init__]
     else:
         takers = [base.__init__ for base in kind.__mro__ if issubclass(base, FineTune)] or [kind.__init__]
     found: dict[str, Any] = {}

@@ -36,7 +36,7 @@ AVALANCHE_STRATEGIES: dict[str, dict[str, Any]] = {
 }
 """By name, the method's own arguments where none are given; EWC's other mode keeps two copies of CLIP an experience."""
 
-_CLASSES = {"avalanche-lwf": LwF, "avalanche-ewc": EWC, "avalanche-replay": Replay}
+AVALANCHE_CLASSES = {"avalanche-lwf": LwF, "avalanche-ewc": EWC, "avalanche-replay": Replay, "avalanche-icarl": ICaRL}
 _ONE_LABEL_SPACE = ("avalanche-lwf", "avalanche-icarl")
 """They take a label for the number of a column, whatever the experience; the others manage with texts that change."""
 
@@ -100,7 +100,7 @@ def avalanche_strategy(
         state.attach(icarl, benchmark.train_stream)
         return icarl, benchmark
     criterion = ClassificationLoss(label_smoothing)
-    strategy = _CLASSES[name](
+    strategy = AVALANCHE_CLASSES[name](
         model=model,
         optimizer=clip_optimizer(model, weight_decay=weight_decay),
         criterion=OwnTaskLoss(criterion, counts) if separate else criterion,
