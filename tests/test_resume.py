@@ -15,8 +15,7 @@ from avalanche_gift.config import RunConfig
 from avalanche_gift.evaluation import AccuracyMatrix
 from avalanche_gift.generation import RegenerateEvery
 from avalanche_gift.interruption import Interrupted, Interruption
-from avalanche_gift.run import run as run_one
-from avalanche_gift.run import seed_everything
+from avalanche_gift.run import run as run_one, seed_everything
 from avalanche_gift.run_loop import train_and_evaluate
 from avalanche_gift.training import EWC, EWCV, GIFT, L2, ZSCL, FineTune, ICaRL, Joint, LwF, LwFVR, MoEAdapters, WiSEFT
 from avalanche_gift.training.checkpoint_files import CheckpointError

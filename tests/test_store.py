@@ -6,9 +6,14 @@ import pytest
 from pictures_made import Noise, contents, fill, planned
 from PIL import Image
 
-from avalanche_gift.generation import FolderGenerator, StoreError, SyntheticStore, as_source
-from avalanche_gift.generation import manifest as manifest_module
-from avalanche_gift.generation import store as store_module
+from avalanche_gift.generation import (
+    FolderGenerator,
+    StoreError,
+    SyntheticStore,
+    as_source,
+    manifest as manifest_module,
+    store as store_module,
+)
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ import layouts
 import pytest
 from pictures_made import Noise
 from PIL import Image
-from test_streams import TASKS as FOLDERS
-from test_streams import make_folders
+from test_streams import TASKS as FOLDERS, make_folders
 from world import quiet
 
 from avalanche_gift import cli
