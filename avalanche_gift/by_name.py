@@ -25,7 +25,7 @@ from avalanche_gift.benchmarks.mini import base_prompts
 from avalanche_gift.benchmarks.mtil import task_order
 from avalanche_gift.benchmarks.stream import in_order
 from avalanche_gift.config import RunConfig
-from avalanche_gift.generation import PairSource, as_source, mini_generator, picture_seed
+from avalanche_gift.generation import DiffusersGenerator, KeptPictures, PairSource, as_source, mini_generator, picture_seed
 from avalanche_gift.generation.mini import GUIDANCE
 from avalanche_gift.models import CLIPClassifier
 from avalanche_gift.models.mini import mini_clip
@@ -111,7 +111,15 @@ def load_source(config: RunConfig) -> Any:
     """The pictures for GIFT: a folder, or the generator that belongs to the benchmark.
 
     `mini:STEPS` and `mini:STEPS:GUIDANCE` are the embedded generator with other settings (the paper's Tables 11 and 12).
+    What an embedded generator makes is kept in `config.cache_dir`, where there is one.
     """
+    source = _source(config)
+    if config.cache_dir is not None and isinstance(source, DiffusersGenerator):
+        return KeptPictures(source, config.cache_dir)
+    return source
+
+
+def _source(config: RunConfig) -> Any:
     if config.source is not None and config.source.startswith("mini:"):
         return _mini_with(config.source)
     if config.source in ("mini", "perfect") or (config.source is None and config.benchmark == "mini"):

@@ -13,7 +13,8 @@ class RunConfig:
 
     model: `mini`, open_clip's `NAME` or `NAME:TAG`, or a folder. data: the folder of the benchmark.
     source: of synthetic pictures: a folder, `mini` (the embedded generator) or `perfect` (the mini world's own drawings).
-    order: of mtil, "I" (None) or "II". shots, max_pictures, cache_dir: as `clip_benchmark`.
+    order: of mtil, "I" (None) or "II". shots, max_pictures: as `clip_benchmark`. cache_dir: as there, and a folder where
+    the embedded generator's pictures are kept.
     options: keyword arguments of the strategy itself, by name.
     numerics: arguments of `models.set_numerics`, where they are not its defaults. shard_optimizer: as `FineTune`.
     lr None: the stream's own rates, or 1e-5. Other fields as the strategies' arguments of the same name.

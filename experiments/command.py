@@ -31,7 +31,7 @@ def arguments_of(line: Sequence[str] | None, name: str | None, doc: str) -> argp
     add("--sources", nargs="+", default=[], metavar="NAME=DIR", help="pictures; --list says which names are needed")
     add("--device", default="cpu")
     add("--workers", type=int, default=0, metavar="N", help="processes that read pictures")
-    add("--cache-dir", metavar="DIR", help="keep resized test pictures there")
+    add("--cache-dir", metavar="DIR", help="keep resized test pictures, and of mini the generated ones, there")
     add("--iterations", type=int, metavar="N", help="a task, to try it out: results go below --out")
     add("--jobs", type=int, default=1, metavar="N", help="runs at a time, on shared threads")
     add("--shard", default="1/1", metavar="I/N", help="only every N-th run, for job arrays; tables come with the last")
@@ -89,12 +89,13 @@ def _world(arguments: argparse.Namespace) -> World:
     pairs = [text.partition("=") for text in arguments.sources]
     if bad := ["".join(pair) for pair in pairs if not (pair[0] and pair[2])]:
         raise ValueError(f"expected --sources NAME=DIR ..., got {bad}")
+    kept = str(arguments.out / "pictures") if arguments.world == "mini" else None  # most runs replay the same pictures
     return World(
         arguments.world,
         data=arguments.data,
         sources={name: folder for name, _, folder in pairs},
         device=arguments.device,
         num_workers=arguments.workers,
-        cache_dir=arguments.cache_dir,
+        cache_dir=arguments.cache_dir or kept,
         iterations=arguments.iterations,
     )

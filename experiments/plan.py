@@ -125,7 +125,7 @@ class Row:
             return []
         if world.name != "mini" and world.data is None:
             raise NotPossible("--data DIR, the folder of the data sets")
-        config = self._mini(seed) if world.name == "mini" else self._full(world, seed)
+        config = self._mini(world, seed) if world.name == "mini" else self._full(world, seed)
         if world.iterations is not None:
             config = replace(config, train_iterations=world.iterations)
         if self.alone:
@@ -134,12 +134,12 @@ class Row:
             return [replace(config, tasks=self.tasks(world)[:1], order=None)]
         return [config]
 
-    def _mini(self, seed: int) -> RunConfig:
+    def _mini(self, world: World, seed: int) -> RunConfig:
         config = self._common("mini", seed, strategy_options("mini", self.strategy, dict(self.options)))
         if self.skip_first:
             config.synthetic["skip"] = [(MINI_ORDERS[self.order] or tuple(MINI_TASKS))[0]]
         source = MINI_SOURCES[self.source] if self.replays else None
-        return replace(config, model="mini", tasks=MINI_ORDERS[self.order], source=source)
+        return replace(config, model="mini", tasks=MINI_ORDERS[self.order], source=source, cache_dir=world.cache_dir)
 
     def _full(self, world: World, seed: int) -> RunConfig:
         options, rate, iterations = dict(self.options), None, None

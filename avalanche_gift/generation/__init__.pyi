@@ -2,6 +2,7 @@
 
 from .diffusers_generator import DiffusersGenerator as DiffusersGenerator
 from .folders import FolderGenerator as FolderGenerator
+from .kept import KeptPictures as KeptPictures
 from .making import (
     GenerationError as GenerationError,
     fill_task as fill_task,
