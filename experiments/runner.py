@@ -1,19 +1,21 @@
 """Runs what tables and figures need, each run once, and finds their results again by configuration."""
 
 import os
+import signal
+import threading
 import warnings
 from collections.abc import Collection, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from importlib import import_module
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from avalanche_gift.config import RunConfig
 from avalanche_gift.evaluation import read_results
-from avalanche_gift.interruption import interruptible
+from avalanche_gift.interruption import Interrupted, interruptible
 from avalanche_gift.names import check_name
 from experiments.plan import NotPossible, Row, World, run_name
 
@@ -77,7 +79,28 @@ def run_one(config: RunConfig, folder: Path, threads: int, save_model: bool) -> 
     if threads:
         torch.set_num_threads(threads)
     with interruptible() as interruption:
-        run(config, folder, report=lambda _: None, interruption=interruption, save_model=save_model)
+        try:
+            run(config, folder, report=lambda _: None, interruption=interruption, save_model=save_model)
+        except Interrupted as interrupted:
+            if _is_orphan():  # else the next run would begin
+                os._exit(interrupted.exit_code)
+            raise
+
+
+def _is_orphan() -> bool:
+    parent = parent_process()
+    return parent is not None and not parent.is_alive()
+
+
+def _end_with_parent() -> None:
+    """A pool that is killed leaves its workers running: they notice, and end with a checkpoint."""
+
+    def watch() -> None:
+        if (parent := parent_process()) is not None:
+            parent.join()
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def execute(runs: dict[str, RunConfig], folder: Path, jobs: int, keep: Collection[str] = ()) -> dict[str, str]:
@@ -86,7 +109,7 @@ def execute(runs: dict[str, RunConfig], folder: Path, jobs: int, keep: Collectio
     waiting = {name: config for name, config in runs.items() if not (folder / name / "results.json").is_file()}
     print(f"{len(runs)} runs, {len(runs) - len(waiting)} of them done before", flush=True)
     threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else 0
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_end_with_parent) as pool:
         running = {pool.submit(run_one, config, folder / name, threads, name in keep): name for name, config in waiting.items()}
         try:
             for done, future in enumerate(as_completed(running), 1):
