@@ -4,7 +4,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 import matplotlib
@@ -23,19 +23,21 @@ ACROSS = 4
 
 @dataclass
 class Panel:
-    """One diagram: lines by label, a dashed level, and where tasks begin."""
+    """One diagram: lines by label, how far seeds spread around them, a dotted level, and where tasks begin."""
 
     title: str
     xlabel: str
     ylabel: str = "accuracy (%)"
     lines: dict[str, Line] = field(default_factory=dict)
+    spread: dict[str, list[float]] = field(default_factory=dict)
     level: float | None = None
     starts: tuple[float, ...] = ()
 
-
-def mean_line(lines: Sequence[Line]) -> Line:
-    """Of lines over the same places, one a seed."""
-    return list(lines[0][0]), [fmean(values) for values in zip(*(y for _, y in lines), strict=True)]
+    def add(self, label: str, values: Mapping[float, Sequence[float]]) -> None:
+        """A line through the means of the seeds' values at each x; with two seeds or more, their sample standard deviation."""
+        self.lines[label] = [*values], [fmean(each) for each in values.values()]
+        if all(len(each) > 1 for each in values.values()):
+            self.spread[label] = [stdev(each) for each in values.values()]
 
 
 def as_record(panels: Sequence[Panel]) -> list[dict[str, Any]]:
@@ -45,6 +47,7 @@ def as_record(panels: Sequence[Panel]) -> list[dict[str, Any]]:
             "title": panel.title,
             "level": panel.level,
             "lines": {label: [x, [round(value, 4) for value in y]] for label, (x, y) in panel.lines.items()},
+            "std": {label: [round(value, 4) for value in spread] for label, spread in panel.spread.items()},
         }
         for panel in panels
     ]
@@ -86,6 +89,9 @@ def _fill(axes: Any, panel: Panel, labels: Sequence[str]) -> None:
         number = labels.index(label)
         style = {"color": COLOURS[number % len(COLOURS)], "linestyle": LINES[number % len(LINES)]}
         axes.plot(x, y, label=label, marker="o" if len(x) <= 12 else "", markersize=3, **style)
+        if spread := panel.spread.get(label):
+            low, high = zip(*((value - std, value + std) for value, std in zip(y, spread, strict=True)), strict=True)
+            axes.fill_between(x, low, high, color=style["color"], alpha=0.15, linewidth=0)
     if panel.level is not None:
         axes.axhline(panel.level, color="#777777", linestyle=(0, (1, 2)), label="zero-shot")
     for start in panel.starts:
@@ -98,17 +104,15 @@ def _fill(axes: Any, panel: Panel, labels: Sequence[str]) -> None:
 def task_panels(found: Found, tasks: int | None = None) -> list[Panel]:
     """Accuracy on each task (the first `tasks`) over the stream, of both orders; place 0 is before learning."""
     panels: dict[tuple[str, int], Panel] = {}
-    lines: dict[tuple[str, int, str], list[Line]] = {}
-    levels: dict[tuple[str, int], list[float]] = {}
+    values: dict[tuple[str, int, str], dict[float, list[float]]] = {}
     for entry, (result, *_), _ in found:
         for j, name in enumerate(result["experiences"][:tasks]):
             place = (entry.row.order, j)
             panels.setdefault(place, Panel(f"{name}, task {j + 1} of order {place[0]}", "tasks learned"))
-            y = [row[j] for row in result["accuracy"]]
-            levels.setdefault(place, []).append(y[0])
-            lines.setdefault((*place, entry.row.label), []).append(([float(i) for i in range(len(y))], y))
-    for (order, j, label), same in lines.items():
-        panels[order, j].lines[label] = mean_line(same)
-    for place, values in levels.items():
-        panels[place].level = fmean(values)
+            line = values.setdefault((*place, entry.row.label), {})
+            for learned, row in enumerate(result["accuracy"]):
+                line.setdefault(float(learned), []).append(row[j])
+    for (order, j, label), line in values.items():
+        panels[order, j].add(label, line)
+        panels[order, j].level = fmean(line[0.0])  # the same model before any method's training
     return [panels[place] for place in sorted(panels)]

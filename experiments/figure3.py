@@ -8,10 +8,8 @@ smaller sets are the first of the larger ones), without AWC, so that Tables 5 an
 are published in the drawing only. About 5 H100 hours (estimated).
 """
 
-from statistics import fmean
-
 from experiments.command import main
-from experiments.drawing import Found, Line, Panel
+from experiments.drawing import Found, Panel
 from experiments.plan import Row, World
 
 WORLDS = ("mini", "mtil")
@@ -22,13 +20,12 @@ def panels(found: Found, world: World) -> list[Panel]:
     values: dict[int, list[dict[str, float]]] = {}
     for _, (result, *_), _ in found:
         values.setdefault(result["config"]["synthetic"]["synthetic_images"], []).append(result["metrics"])
-    pictures = sorted(values)
-
-    def line(metric: str) -> Line:
-        return [float(count) for count in pictures], [fmean(each[metric] for each in values[count]) for count in pictures]
-
-    names = ("transfer", "average", "last")
-    return [Panel(name.title(), "synthetic pictures a task", lines={"GIFT without AWC": line(name)}) for name in names]
+    drawn = []
+    for metric in ("transfer", "average", "last"):
+        panel = Panel(metric.title(), "synthetic pictures a task")
+        panel.add("GIFT without AWC", {float(count): [each[metric] for each in values[count]] for count in sorted(values)})
+        drawn.append(panel)
+    return drawn
 
 
 if __name__ == "__main__":

@@ -261,8 +261,12 @@ def test_the_loss_figure_takes_the_first_five_tasks(tmp_path, monkeypatch):
     assert panel.starts == (80, 160, 240, 320)
 
 
-def test_lines_of_several_seeds_are_averaged():
-    assert drawing.mean_line([([0.0, 1.0], [1.0, 3.0]), ([0.0, 1.0], [3.0, 5.0])]) == ([0.0, 1.0], [2.0, 4.0])
+def test_lines_of_several_seeds_are_averaged_and_show_how_far_the_seeds_spread():
+    panel = drawing.Panel("accuracy", "tasks learned")
+    panel.add("three seeds", {0.0: [1.0, 2.0, 3.0], 1.0: [3.0, 3.0, 9.0]})
+    panel.add("one seed", {0.0: [7.0], 1.0: [8.0]})
+    assert panel.lines == {"three seeds": ([0.0, 1.0], [2.0, 5.0]), "one seed": ([0.0, 1.0], [7.0, 8.0])}
+    assert panel.spread == {"three seeds": [1.0, pytest.approx(12**0.5)]}
 
 
 def test_finished_runs_are_not_made_again_and_their_table_is_written(tmp_path, capsys):
