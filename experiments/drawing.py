@@ -79,7 +79,9 @@ def draw(panels: Sequence[Panel], stem: Path) -> dict[str, Any]:
         for axes, panel in zip(grid, panels, strict=False):
             _fill(axes, panel, labels)
         handles = {label: line for axes in grid for line, label in zip(*axes.get_legend_handles_labels(), strict=True)}
-        figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=min(6, len(handles)), frameon=False)
+        figure.legend(
+            handles.values(), handles.keys(), loc="outside lower center", ncols=min(2 * across, len(handles)), frameon=False
+        )
         save(figure, stem)
     return {"panels": as_record(panels)}
 

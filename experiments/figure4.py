@@ -4,7 +4,8 @@
     python -m experiments.figure4 --world mtil --data DIR --sources synthetic=PICTURES --device cuda
 
 Expected: lower with AWC. A cross-entropy with soft targets holds the teacher's entropy, so it never reaches zero. The paper
-prints no numbers. "Without" has the plain l2 term, as in the tables. Read from the TensorBoard events of the first seed.
+prints no numbers. Both see the same batches, so that their difference shows what the lines, rough from batch to batch, hide.
+"Without" has the plain l2 term, as in the tables. Read from the TensorBoard events of the first seed.
 About 3 H100 hours (estimated), all shared with Table 3.
 """
 
@@ -19,15 +20,18 @@ TASKS = 5
 
 
 def panels(found: Found, world: World) -> list[Panel]:
-    panel = Panel("Distillation", "iteration", "loss")
+    losses, less = Panel("Distillation", "iteration", "loss"), Panel("With AWC less without", "iteration", "difference of loss")
     for entry, (result, *_), (folder, *_) in found:
         if entry.seed != found[0][0].seed or (curve := loss_curves(folder).get("distillation")) is None:
             continue
         iterations = result["config"]["train_iterations"]
         kept = [(x, y) for x, y in zip(*curve, strict=True) if x < TASKS * iterations]
-        panel.lines[entry.row.label] = ([x for x, _ in kept], [y for _, y in kept])
-        panel.starts = tuple(float(task * iterations) for task in range(1, TASKS))
-    return [panel]
+        losses.lines[entry.row.label] = ([x for x, _ in kept], [y for _, y in kept])
+        losses.starts = less.starts = tuple(float(task * iterations) for task in range(1, TASKS))
+    with_it, without = (losses.lines.get(row.label) for row in ROWS)
+    if with_it and without and with_it[0] == without[0]:
+        less.lines["difference"] = (with_it[0], [a - b for a, b in zip(with_it[1], without[1], strict=True)])
+    return [losses, less] if less.lines else [losses]
 
 
 if __name__ == "__main__":

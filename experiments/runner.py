@@ -38,16 +38,17 @@ def load(name: str) -> ModuleType:
 
 
 def entries(name: str, world: World, seeds: Sequence[int]) -> list[Entry]:
-    """Rows of a table times seeds; none where the table is not of this world."""
+    """Rows of a table times seeds, once where a world has one run for several; none where the table is not of this world."""
     module = load(name)
-    found: list[Entry] = []
+    found: dict[tuple[str, ...], Entry] = {}
     for row in module.ROWS if world.name in module.WORLDS else ():
         for seed in seeds:
             try:
-                found.append(Entry(row, seed, {run_name(config): config for config in row.configs(world, seed)}))
+                entry = Entry(row, seed, {run_name(config): config for config in row.configs(world, seed)})
             except NotPossible as error:
-                found.append(Entry(row, seed, missing=str(error)))
-    return found
+                entry = Entry(row, seed, missing=str(error))
+            found.setdefault((row.label, *(entry.runs or (str(len(found)),))), entry)
+    return list(found.values())
 
 
 def all_runs(names: Sequence[str], world: World, seeds: Sequence[int]) -> dict[str, RunConfig]:

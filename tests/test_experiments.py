@@ -66,7 +66,7 @@ def test_every_table_and_figure_has_runs_or_pictures_in_its_worlds(name):
     assert "mini" in module.WORLDS and len(module.WORLDS) == 2
     for world in module.WORLDS:
         found = entries(name, WORLDS[world], [0])
-        assert len(found) == len(module.ROWS)
+        assert {entry.row.label for entry in found} == {row.label for row in module.ROWS}
         assert all(bool(entry.runs) != entry.row.pictures_only and not entry.missing for entry in found)
 
 
@@ -255,10 +255,21 @@ def test_the_loss_figure_takes_the_first_five_tasks(tmp_path, monkeypatch):
     for row in module.ROWS:
         (config,) = row.configs(MINI, 0)
         found.append((Entry(row, 0, {run_name(config): config}), [made_up(config)], [tmp_path]))
-    (panel,) = module.panels(found, MINI)
+    panel, less = module.panels(found, MINI)
     assert set(panel.lines) == {"with AWC", "without AWC"}
+    assert less.lines["difference"] == (panel.lines["with AWC"][0], [0.0] * 400)
     assert max(panel.lines["with AWC"][0]) == 399
     assert panel.starts == (80, 160, 240, 320)
+
+
+def test_steps_that_are_one_run_in_the_mini_world_are_counted_once(tmp_path):
+    make_runs("table7", tmp_path)
+    write("table7", MINI, [0], tmp_path, tmp_path / "out")
+    rows = json.loads((tmp_path / "out" / "table7.json").read_text())["rows"]
+    assert rows["GIFT (Ours)"]["6 tasks Last"]["seeds"] == 1
+    for name in ("table7", "table8", "figure6"):
+        world = FULL["cil" if name.startswith("table") else "mtil"]
+        assert len(entries(name, world, [42])) == len(load(name).ROWS), "at paper scale they are different runs"
 
 
 def test_lines_of_several_seeds_are_averaged_and_show_how_far_the_seeds_spread():
