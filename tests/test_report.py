@@ -57,6 +57,16 @@ def test_ties_as_shown_share_the_mark():
     table = runs_table(page_of(*(results(f"strategy {k}", 0, seconds=12.51 + k / 25) for k in range(3))))
     assert [row[7] for row in table] == ["*12.5", "*12.5", "12.6"]
     assert [row[3] for row in table] == ["30.0"] * 3, "where all are equal, none is best"
+    table = runs_table(page_of(*(results(f"strategy {k}", 0, seconds=9.0 + (k == 3)) for k in range(4))))
+    assert [row[7] for row in table] == ["9.0", "9.0", "9.0", "10.0"], "a mark on most rows would say nothing"
+
+
+def test_of_many_configurations_a_row_names_what_most_do_not_have():
+    configs = [{"lr": 0.1}, {"lr": 0.1, "beta": 2.0}, {"lr": 0.2}]
+    table = runs_table(page_of(*(results("gift", 0, config=config) for config in configs)))
+    assert [row[0] for row in table] == ["gift", "gift beta 2", "gift lr 0.2"]
+    table = runs_table(page_of(*(results("gift", 0, config=config) for config in configs[1:])))
+    assert [row[0] for row in table] == ["gift lr 0.1, beta 2", "gift lr 0.2, beta -"], "of two, neither is the usual one"
 
 
 def test_pairs_are_compared_seed_by_seed():

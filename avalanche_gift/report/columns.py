@@ -28,9 +28,15 @@ class Column:
         return fmean(values) if values else None
 
     def best_of(self, stream: Stream) -> float | None:
-        """The best mean of a stream, rounded as shown, so that ties as shown share the mark; None where all are equal."""
-        means = {round(mean, self.digits) for row in stream.rows if (mean := self.mean(row)) is not None}
-        return self.best(means) if len(means) > 1 else None
+        """The best mean of a stream, rounded as shown, so that ties as shown share the mark.
+
+        None where all are equal, and where the mark would say little: on more than half of the rows, and more than two.
+        """
+        means = [round(mean, self.digits) for row in stream.rows if (mean := self.mean(row)) is not None]
+        if len(set(means)) < 2:
+            return None
+        best = self.best(means)
+        return best if means.count(best) <= max(2, len(means) // 2) else None
 
 
 METRICS = (

@@ -33,7 +33,7 @@ class Run:
 
 @dataclass(eq=False)
 class Row:
-    """settings: what sets it apart from the strategy's other rows on this stream, as "lr 0.1, beta 0"; mostly nothing."""
+    """settings: what sets it apart from most of the strategy's rows on this stream, as "lr 0.1, beta 0"; mostly nothing."""
 
     strategy: str
     runs: list[Run]
@@ -138,8 +138,11 @@ def _label_streams(streams: Sequence[Stream]) -> None:
 
 
 def _label_rows(rows: Sequence[Row]) -> None:
+    """Of several configurations of a strategy, what sets each apart: its values that most of them do not have."""
     for strategy in {row.strategy: None for row in rows}:
         siblings = [row for row in rows if row.strategy == strategy]
         names = [name for name in varying([row.runs[0] for row in siblings]) if not name.startswith("version of ")]
-        for row in siblings:
-            row.settings = ", ".join(f"{name.rpartition('.')[2]} {row.runs[0].fields.get(name, '-')}" for name in names)
+        values = {name: [row.runs[0].fields.get(name, "-") for row in siblings] for name in names}
+        for place, row in enumerate(siblings):
+            apart = [(name, found[place]) for name, found in values.items() if 2 * found.count(found[place]) <= len(siblings)]
+            row.settings = ", ".join(f"{name.rpartition('.')[2]} {value}" for name, value in apart)
