@@ -80,6 +80,8 @@ def go(arguments: argparse.Namespace, name: str | None) -> int:
             print(f"{each}: not written yet; needs {error}")
     if name is None:
         print(f"One page of all: avalanche-gift report {folder} {tables / world.name} --html report.html")
+        if world.departures():
+            print(f"Orders of rows against the paper's: python -m experiments.agreement {tables / world.name}")
     for run, message in failures.items():
         print(f"failed: {run}: {message}", file=sys.stderr)
     return 1 if failures else 0

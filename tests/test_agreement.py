@@ -1,0 +1,63 @@
+"""Orders of rows against the paper's, on tables whose correlations can be worked by hand."""
+
+import json
+
+import pytest
+
+from experiments import agreement
+
+
+def table(rows, column="Last", paper_column=None):
+    """Rows as (ours, std, paper), of four seeds."""
+    cells = {}
+    for name, (ours, std, paper) in rows.items():
+        cells[name] = {column: {"ours": ours, "std": std, "seeds": 4}}
+        cells[name].setdefault(paper_column or column, {})["paper"] = paper
+    return {"rows": cells}
+
+
+def write(folder, name, record):
+    (folder / f"{name}.json").write_text(json.dumps(record))
+
+
+def test_ranks_are_compared_and_only_clear_contradictions_are_named(tmp_path):
+    # Squares of rank differences: 0, 1, 1, 0, so that rho = 1 - 6 * 2 / (4 * 15).
+    rows = {"a": (10.0, 1.0, 1.0), "b": (30.0, 1.0, 2.0), "c": (20.0, 1.0, 3.0), "d": (40.0, 1.0, 4.0)}
+    write(tmp_path, "table1", table(rows))
+    text = "\n".join(agreement.lines(tmp_path))
+    assert "| Table 1 | - | - | 0.80 (4) |" in text
+    assert "1 pairs of rows contradict the paper" in text
+    assert "- Table 1, Last: b 10.0 above c (paper: 1.0 below)" in text
+
+
+@pytest.mark.parametrize(
+    ("b", "c"),
+    [
+        ((30.0, 8.0, 2.0), (20.0, 8.0, 3.0)),  # the standard error of the difference is 5.7: within two of them
+        ((30.0, 1.0, 2.0), (20.0, 1.0, 2.9)),  # the paper's are less than a point apart
+        ((20.0, 1.0, 2.0), (30.0, 1.0, 3.0)),
+    ],
+    ids=["noise", "near", "the same order"],
+)
+def test_what_is_no_contradiction(b, c):
+    found = agreement.values("table1", table({"b": b, "c": c})["rows"], "Last")
+    assert agreement.contradictions(found) == []
+
+
+def test_one_seed_contradicts_nothing():
+    rows = table({"b": (30.0, 1.0, 2.0), "c": (20.0, 1.0, 4.0)})["rows"]
+    assert agreement.contradictions(agreement.values("table1", rows, "Last"))
+    for cells in rows.values():
+        del cells["Last"]["std"]
+    assert not agreement.contradictions(agreement.values("table1", rows, "Last"))
+
+
+def test_streams_of_new_classes_are_compared_with_the_papers_shortest():
+    rows = table({"b": (30.0, 1.0, 2.0)}, "6 tasks Average", "5 steps Average")["rows"]
+    assert agreement.values("table8", rows, "Average") == {"b": (30.0, 0.5, 2.0)}
+    assert agreement.values("table8", rows, "Transfer") == {}
+
+
+def test_a_folder_without_tables_is_refused(tmp_path):
+    with pytest.raises(SystemExit, match=r"expected table1\.json"):
+        agreement.main([str(tmp_path)])
