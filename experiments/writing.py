@@ -8,7 +8,7 @@ from typing import Any
 from avalanche_gift.evaluation.published import published, published_what
 from avalanche_gift.files import write_aside
 from experiments import cells
-from experiments.hours import seconds
+from experiments.hours import seconds, total_seconds
 from experiments.plan import World
 from experiments.runner import all_runs, collect, entries, load
 
@@ -66,7 +66,7 @@ def listing(names: Sequence[str], world: World, seeds: Sequence[int]) -> Iterato
     scale = 60 if world.name == "mini" else 3600
     for run, config in runs.items():
         yield f"{run:<36} {seconds(config) / scale:6.2f}  {' '.join(needed[run])}"
-    total = sum(map(seconds, runs.values())) / scale
+    total = total_seconds(runs.values()) / scale
     yield f"\n{len(runs)} runs, {total:.1f} {unit} (estimated: experiments/hours.py); how many of them each needs:"
     for name in names:
         module, own = load(name), all_runs([name], world, seeds)
@@ -75,5 +75,5 @@ def listing(names: Sequence[str], world: World, seeds: Sequence[int]) -> Iterato
         if world.name not in module.WORLDS:
             lacks = f"not of this world, but of {', '.join(module.WORLDS)}"
         shared = sum(len(needed[run]) > 1 for run in own)
-        hours = sum(map(seconds, own.values())) / scale
+        hours = total_seconds(own.values()) / scale
         yield f"{name:<9} {len(own):3} runs, {shared:3} shared, {hours:6.1f} {unit}" + (f"; {lacks}" if lacks else "")

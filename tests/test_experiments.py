@@ -172,8 +172,17 @@ def test_the_list_names_every_run_once_with_what_shares_it(capsys):
 
 
 def test_all_of_the_embedded_world_is_estimated_under_three_hours_of_two_threads():
-    total = sum(map(hours.seconds, all_runs(NAMES, MINI, [0]).values()))
+    total = hours.total_seconds(all_runs(NAMES, MINI, [0]).values())
     assert 30 * 60 < total < 6 * 3600
+
+
+def test_pictures_that_runs_share_are_estimated_once():
+    (first,), (second,) = (row.configs(MINI, 0) for row in (Row("CD", given={"beta": 0}), Row("CD+ITA")))
+    (other,) = Row("base-only", options={"extend_pool": False}, images=3).configs(MINI, 0)
+    alone = hours.seconds(first)
+    assert hours.total_seconds([first]) == alone + hours.SECONDS_PICTURES
+    assert hours.total_seconds([first, second]) == 2 * alone + hours.SECONDS_PICTURES
+    assert hours.total_seconds([first, other]) == 2 * alone + 4 * hours.SECONDS_PICTURES
 
 
 def test_ours_stand_beside_the_papers_with_the_difference_where_the_protocol_is_the_same():
