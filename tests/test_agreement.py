@@ -26,7 +26,7 @@ def test_ranks_are_compared_and_only_clear_contradictions_are_named(tmp_path):
     write(tmp_path, "table1", table(rows))
     text = "\n".join(agreement.lines(tmp_path))
     assert "| Table 1 | - | - | 0.80 (4) |" in text
-    assert "1 pairs of rows contradict the paper" in text
+    assert "1 of 6 pairs of rows contradict the paper" in text
     assert "- Table 1, Last: b 10.0 above c (paper: 1.0 below)" in text
 
 
