@@ -47,10 +47,10 @@ Table = dict[str, dict[str, dict[str, Any]]]
 
 
 def beside(seeds: Sequence[Cells], paper: Mapping[str, Mapping[str, float | None]], *, comparable: bool) -> Table:
-    """{row: {column: {ours, std, seeds, paper, difference}}}: the paper's rows and columns first, in its order, then ours.
+    """{row: {column: {ours, values, std, paper, difference}}}: the paper's rows and columns first, in its order, then ours.
 
-    ours: mean over seeds; std: sample standard deviation, of two or more. difference: ours less the paper's, where both are
-    there and the protocol is the same (comparable).
+    ours: mean over seeds; values: one a seed; std: sample standard deviation, of two or more. difference: ours less the
+    paper's, where both are there and the protocol is the same (comparable).
     """
     ours: dict[tuple[str, str], list[float]] = {}
     for cells in seeds:
@@ -71,7 +71,7 @@ def beside(seeds: Sequence[Cells], paper: Mapping[str, Mapping[str, float | None
 def _cell(values: Sequence[float], paper: float | None, comparable: bool) -> dict[str, Any]:
     cell: dict[str, Any] = {}
     if values:
-        cell |= {"ours": round(fmean(values), 2), "seeds": len(values)}
+        cell |= {"ours": round(fmean(values), 2), "values": [round(value, 2) for value in values]}
     if len(values) > 1:
         cell["std"] = round(stdev(values), 2)
     if paper is not None:

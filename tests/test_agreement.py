@@ -11,7 +11,7 @@ def table(rows, column="Last", paper_column=None):
     """Rows as (ours, std, paper), of four seeds."""
     cells = {}
     for name, (ours, std, paper) in rows.items():
-        cells[name] = {column: {"ours": ours, "std": std, "seeds": 4}}
+        cells[name] = {column: {"ours": ours, "std": std, "values": [ours] * 4}}
         cells[name].setdefault(paper_column or column, {})["paper"] = paper
     return {"rows": cells}
 
@@ -26,30 +26,31 @@ def test_ranks_are_compared_and_only_clear_contradictions_are_named(tmp_path):
     write(tmp_path, "table1", table(rows))
     text = "\n".join(agreement.lines(tmp_path))
     assert "| Table 1 | - | - | 0.80 (4) |" in text
-    assert "1 of 6 pairs of rows contradict the paper" in text
+    assert "6 pairs of rows: 5 in the paper's order, 1 against it, 0 within noise" in text
     assert "- Table 1, Last: b 10.0 above c (paper: 1.0 below)" in text
 
 
 @pytest.mark.parametrize(
-    ("b", "c"),
+    ("b", "c", "verdicts"),
     [
-        ((30.0, 8.0, 2.0), (20.0, 8.0, 3.0)),  # the standard error of the difference is 5.7: within two of them
-        ((30.0, 1.0, 2.0), (20.0, 1.0, 2.9)),  # the paper's are less than a point apart
-        ((20.0, 1.0, 2.0), (30.0, 1.0, 3.0)),
+        ((30.0, 1.0, 2.0), (20.0, 1.0, 3.0), [False]),
+        ((30.0, 8.0, 2.0), (20.0, 8.0, 3.0), [None]),  # the standard error of the difference is 5.7: within two of them
+        ((30.0, 1.0, 2.0), (20.0, 1.0, 2.9), []),  # the paper's are less than a point apart
+        ((20.0, 1.0, 2.0), (30.0, 1.0, 3.0), [True]),
+        ((30.0, 1.0, 3.0), (20.0, 1.0, 2.0), [True]),
     ],
-    ids=["noise", "near", "the same order"],
+    ids=["against", "noise", "near", "the same order", "the same order, higher first"],
 )
-def test_what_is_no_contradiction(b, c):
+def test_what_a_pair_of_rows_says(b, c, verdicts):
     found = agreement.values("table1", table({"b": b, "c": c})["rows"], "Last")
-    assert agreement.contradictions(found) == []
+    assert [pair.agrees for pair in agreement.pairs_apart(found)] == verdicts
 
 
-def test_one_seed_contradicts_nothing():
+def test_one_seed_says_nothing():
     rows = table({"b": (30.0, 1.0, 2.0), "c": (20.0, 1.0, 4.0)})["rows"]
-    assert agreement.contradictions(agreement.values("table1", rows, "Last"))
     for cells in rows.values():
         del cells["Last"]["std"]
-    assert not agreement.contradictions(agreement.values("table1", rows, "Last"))
+    assert [pair.agrees for pair in agreement.pairs_apart(agreement.values("table1", rows, "Last"))] == [None]
 
 
 def test_streams_of_new_classes_are_compared_with_the_papers_shortest():
