@@ -13,6 +13,8 @@ from .tables import DASH, table
 
 PARTS = {"ours": "{}", "paper": "{} (paper)", "difference": "difference"}
 """Of a cell, and their headings."""
+READ = (*PARTS, "std")
+"""The numbers of a cell that are shown; each seed's value is not."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Experiment:
             raise ValueError("expected a table, or a figure with its picture, of `python -m experiments`")
         try:
             rows = {
-                row: {column: {part: float(value) for part, value in cell.items()} for column, cell in cells.items()}
+                row: {column: {part: float(cell[part]) for part in READ if part in cell} for column, cell in cells.items()}
                 for row, cells in record.get("rows", {}).items()
             }
             what, world, protocol = (str(record[name]) for name in ("what", "world", "protocol"))
