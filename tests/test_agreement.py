@@ -1,10 +1,16 @@
 """Orders of rows against the paper's, on tables whose correlations can be worked by hand."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from experiments import agreement
+from experiments.plan import World
+from experiments.runner import NAMES, entries
+
+EXPERIMENTS = Path(agreement.__file__).parent
+RESULTS = EXPERIMENTS / "results" / "mini"
 
 
 def table(rows, column="Last", paper_column=None):
@@ -62,3 +68,23 @@ def test_streams_of_new_classes_are_compared_with_the_papers_shortest():
 def test_a_folder_without_tables_is_refused(tmp_path):
     with pytest.raises(SystemExit, match=r"expected table1\.json"):
         agreement.main([str(tmp_path)])
+
+
+def test_the_page_says_what_the_command_prints_of_the_results_that_come_with_it():
+    page, printed = (EXPERIMENTS / "README.md").read_text(encoding="utf-8"), agreement.lines(RESULTS)
+    assert "\n".join(printed[: printed.index("")]) in page
+    assert printed[printed.index("") + 1].removesuffix(" Against it:") in page
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_results_that_come_with_it_are_of_three_seeds_and_whole(name):
+    record = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    assert record["seeds"] == [0, 1, 2] and record["not_there"] == [] and record["world"] == "mini"
+    if name.startswith("figure"):
+        assert (RESULTS / f"{name}.svg").stat().st_size > 5000 and (RESULTS / f"{name}.png").stat().st_size > 5000
+        return
+    asked = {entry.row.label for entry in entries(name, World("mini"), [0, 1, 2])}
+    ours = {row for row, cells in record["rows"].items() if any("ours" in cell for cell in cells.values())}
+    assert asked <= ours | {row.rpartition(", ")[0] for row in ours}, "Tables 9 and 10 have three rows a method"
+    for cells in record["rows"].values():
+        assert all(len(cell["values"]) == 3 for cell in cells.values() if "ours" in cell)
