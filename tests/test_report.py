@@ -126,6 +126,12 @@ def test_streams_that_differ_in_order_have_names_that_differ():
     assert names == ["mini: a to b", "mini: b to a", "digits"]
 
 
+def test_streams_that_differ_in_protocol_are_named_by_it():
+    among_all = results("gift", config={"class_incremental": True}, class_incremental={"average": 50.0, "last": 40.0})
+    names = [stream.label for stream in gather(placed([results("gift"), among_all]))]
+    assert names == ["mini: task 0 to task 1", "mini: task 0 to task 1, class-incremental"]
+
+
 def test_two_runs_can_be_chosen_with_what_differs_and_all_numbers():
     html = page_of(*FINETUNE, *GIFT)
     data = json.loads(re.search('<script type="application/json" id="data">(.*?)</script>', html, re.S)[1])

@@ -124,11 +124,12 @@ def _text(value: Any) -> str:
 
 
 def _label_streams(streams: Sequence[Stream]) -> None:
-    """The benchmark; with its first and last task, and a number, as far as that is needed to tell streams apart."""
+    """The benchmark; with its first and last task, the protocol and a number, as far as needed to tell streams apart."""
     for stream in streams:
         stream.label = stream.benchmark
     for detail in (
         lambda stream: f": {stream.experiences[0]} to {stream.experiences[-1]}",
+        lambda stream: ", class-incremental" if stream.class_incremental else "",
         lambda stream: f" ({streams.index(stream) + 1})",
     ):
         labels = [stream.label for stream in streams]
