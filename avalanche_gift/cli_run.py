@@ -51,11 +51,7 @@ def add_command(commands: Any) -> None:
     add("--seeds", nargs="+", type=int, default=[0], metavar="N")
     add("--source", metavar="DIR", help="pictures for gift: class folders, a folder with prompts, or a diffusers pipeline")
     add("--eval-batch-size", type=int, default=256, metavar="N")
-    add(
-        "--cache-dir",
-        metavar="DIR",
-        help="keep resized test pictures, and the embedded generator's, for other runs",
-    )
+    add("--cache-dir", metavar="DIR", help="keep resized test pictures, and the embedded generator's, for other runs")
     add("--workers", type=int, default=0, metavar="N", help="processes that read pictures (default 0)")
     add("--device", default="cpu")
     add("--out", required=True, metavar="DIR", help="finished runs in it are not run again, those cut off go on")

@@ -5,7 +5,7 @@
 For worlds whose numbers are not the paper's, so that only orders can be compared. Reads the tables' JSON; of Tables 7 and 8
 ours is compared with the paper's shortest stream. A pair of rows contradicts the paper where the paper has them at least a
 point apart and ours are the other way round by more than two standard errors of their difference (of independent seeds; the
-seeds are in fact the same, so that this is careful).
+seeds are in fact the same, so that this is careful). A run under several names in a table, as in Table 4, counts under each.
 """
 
 import argparse

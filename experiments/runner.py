@@ -40,15 +40,16 @@ def load(name: str) -> ModuleType:
 def entries(name: str, world: World, seeds: Sequence[int]) -> list[Entry]:
     """Rows of a table times seeds, once where a world has one run for several; none where the table is not of this world."""
     module = load(name)
-    found: dict[tuple[str, ...], Entry] = {}
+    found: list[Entry] = []
     for row in module.ROWS if world.name in module.WORLDS else ():
         for seed in seeds:
             try:
                 entry = Entry(row, seed, {run_name(config): config for config in row.configs(world, seed)})
             except NotPossible as error:
                 entry = Entry(row, seed, missing=str(error))
-            found.setdefault((row.label, *(entry.runs or (str(len(found)),))), entry)
-    return list(found.values())
+            if not entry.runs or not any(row.label == other.row.label and entry.runs == other.runs for other in found):
+                found.append(entry)
+    return found
 
 
 def all_runs(names: Sequence[str], world: World, seeds: Sequence[int]) -> dict[str, RunConfig]:
