@@ -6,6 +6,7 @@ from .benchmarks import (
     MiniWorld as MiniWorld,
     SplitCIFAR100CLIP as SplitCIFAR100CLIP,
     SplitTinyImageNetCLIP as SplitTinyImageNetCLIP,
+    with_class_names as with_class_names,
 )
 from .evaluation import AccuracyMatrix as AccuracyMatrix, ClassIncrementalAccuracy as ClassIncrementalAccuracy
 from .generation import DiffusersGenerator as DiffusersGenerator, FolderGenerator as FolderGenerator
@@ -25,6 +26,5 @@ from .training import (
     WiSEFT as WiSEFT,
     ZeroShot as ZeroShot,
 )
-from .training.plugins import ClassTextsPlugin as ClassTextsPlugin
 
 __version__: str

@@ -14,6 +14,7 @@ from avalanche_gift.benchmarks.stream import in_order
 from avalanche_gift.by_name import BENCHMARKS, CLASS_INCREMENTAL, base_vocabulary
 from avalanche_gift.names import check_name
 from avalanche_gift.prompts import DEFAULT_TEMPLATES, imagenet_prompts, training_prompts
+from avalanche_gift.stream_classes import classes_of
 
 OF_OWN_ORDER = ("folders", "mini", "mtil")
 """Benchmarks whose tasks can be chosen."""
@@ -59,10 +60,9 @@ def stream_prompts(
 def _of_folders(data: str | None, tasks: Sequence[str] | None) -> list[tuple[str, list[str]]]:
     if data is None:
         raise ValueError("expected --data DIR, the folder of the benchmark folders, got none")
-    from avalanche_gift.training.plugins.synthetic_replay import generation_prompts  # with all of training, so only here
 
     stream = ClassFolders(data, order=tasks, train_transform=_as_it_is, eval_transform=_as_it_is).train_stream
-    return [(experience.task_name, generation_prompts(experience)) for experience in stream]
+    return [(str(task.task_name), task.generation_prompts) for task in classes_of(stream[0]).stream.tasks]
 
 
 def _in_steps(dataset: str, steps: int) -> list[tuple[str, list[str]]]:

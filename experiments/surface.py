@@ -13,7 +13,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from avalanche_gift.consolidation import trainable_parameters
 from avalanche_gift.models import ClassTexts, CLIPClassifier, PicturePreparation
-from avalanche_gift.training.plugins.class_texts import experience_prompts
+from avalanche_gift.stream_classes import classes_of
 from experiments.plan import NotPossible
 
 CHUNK = 256
@@ -74,7 +74,7 @@ def pictures_of(experience: Any, model: CLIPClassifier, count: int, device: str)
     preparation = PicturePreparation(model.eval_transform)
     images = preparation.compact(torch.stack([row[0] for row in rows])).to(device)
     labels = torch.tensor([int(row[1]) for row in rows], device=device)
-    return Pictures(images, labels, model.tokenize_classes(experience_prompts(experience)), preparation)
+    return Pictures(images, labels, model.tokenize_classes(classes_of(experience).prompts), preparation)
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ from avalanche.training.supervised import Naive
 from torch import nn
 from world import BASE_PROMPTS, MadePictures, quiet, tiny_model
 
-from avalanche_gift.training.plugins import ClassTextsPlugin, SyntheticReplayPlugin, clip_optimizer
+from avalanche_gift.training.plugins import SyntheticReplayPlugin, clip_optimizer
 
 
 def plain_strategy(*plugins, model=None, strategy=Naive, evaluator=None, lr=1e-3, **kwargs):
@@ -16,7 +16,7 @@ def plain_strategy(*plugins, model=None, strategy=Naive, evaluator=None, lr=1e-3
         criterion=nn.CrossEntropyLoss(),
         train_mb_size=8,
         train_epochs=1,
-        plugins=[ClassTextsPlugin(), *plugins],
+        plugins=[*plugins],
         evaluator=quiet() if evaluator is None else evaluator,
         **kwargs,
     )

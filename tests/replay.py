@@ -87,13 +87,15 @@ def one_experience(tensors: dict[str, Tensor]) -> Any:
     from avalanche.benchmarks.utils import as_classification_dataset
     from torch.utils.data import TensorDataset
 
+    from avalanche_gift.benchmarks.naming import name_dataset
+    from avalanche_gift.stream_classes import StreamClasses, TaskClasses
+
     dataset = TensorDataset(tensors["images"].flatten(0, 1), tensors["labels"].flatten())
     dataset.targets = tensors["labels"].flatten().tolist()
-    benchmark = benchmark_from_datasets(train=[as_classification_dataset(dataset)])
-    for experience in benchmark.train_stream:
-        experience.class_names = [f"class {index}" for index in range(len(tensors["class_tokens"]))]
-        experience.templates = ["{c}"]
-    return benchmark
+    labels = range(len(tensors["class_tokens"]))
+    task = TaskClasses(tuple(labels), tuple(f"class {index}" for index in labels), ("{c}",))
+    named = name_dataset(as_classification_dataset(dataset), StreamClasses((task,), class_incremental=False), 0)
+    return benchmark_from_datasets(train=[named])
 
 
 def replay(path: str | Path) -> tuple[float, float]:

@@ -17,10 +17,10 @@ from world import (
     equal_weights,
     made_stream,
     naive,
+    named_stock_stream,
     plain,
     prompts_of,
     quiet,
-    stock_stream,
     tiny_model,
     weights_of,
 )
@@ -28,7 +28,6 @@ from world import (
 from avalanche_gift.losses import contrastive_distillation
 from avalanche_gift.training import FineTune, LwF, LwFVR
 from avalanche_gift.training.plugins import (
-    ClassTextsPlugin,
     LwFPlugin,
     LwFVRPlugin,
     ReferenceDistillationPlugin,
@@ -338,11 +337,10 @@ def test_each_plugin_works_alone_in_naive_and_changes_the_course_of_training(plu
 def test_lwf_works_on_streams_of_avalanches_own_and_class_incrementally():
     stock = FineTune(
         tiny_model(),
-        plugins=[ClassTextsPlugin(["cat", "dog", "owl", "car", "bus", "oak", "elm", "fir", "yew"])],
         method_plugins=[LwFPlugin()],
         **COMMON,
     )
-    assert not equal_weights(trained(stock, stock_stream()), weights_of(tiny_model()))
+    assert not equal_weights(trained(stock, named_stock_stream()), weights_of(tiny_model()))
     stream = made_stream(class_incremental=True)
     ours = trained(LwF(tiny_model(), class_incremental=True, **COMMON), stream)
     assert not equal_weights(ours, trained(FineTune(tiny_model(), class_incremental=True, **COMMON), stream))

@@ -12,7 +12,7 @@ from torch import nn
 from world import BASE_PROMPTS, MadePictures, Spy, equal_weights, made_stream, quiet, tiny_model, weights_of
 
 from avalanche_gift import GIFT, L2, FineTune, ZeroShot
-from avalanche_gift.training.plugins import ClassTextsPlugin, distillation
+from avalanche_gift.training.plugins import distillation
 
 RECORDS = sorted((Path(__file__).parent / "data").glob("*.safetensors"))
 COMMON = {"train_iterations": 4, "lr": 1e-3, "train_mb_size": 6, "evaluator": quiet}
@@ -64,12 +64,6 @@ def test_composes_with_replay_ewc_and_a_plugin_of_ones_own_whose_list_is_left_al
     assert set.union(*own.seen.before_update) == {"cross_entropy", "distillation", "alignment", "awc"}
     assert max(float(value.data.max()) for value in ewc.importances[2].values()) > 0
     assert len([key for key in strategy.eval(benchmark.test_stream) if key.startswith("Top1_Acc_Exp/eval_phase")]) == 3
-
-
-def test_a_class_texts_plugin_of_ones_own_is_the_only_one():
-    own = ClassTextsPlugin(class_incremental=True)
-    strategy = gift(plugins=[own])
-    assert [plugin for plugin in strategy.plugins if isinstance(plugin, ClassTextsPlugin)] == [own]
 
 
 def test_class_incremental_training_and_evaluation_run():

@@ -14,7 +14,7 @@ from avalanche_gift.models import PicturePreparation
 from avalanche_gift.training import FineTune, ICaRL
 from avalanche_gift.training.herding import herd, places_after_removal
 from avalanche_gift.training.picture_memory import PictureMemory
-from avalanche_gift.training.plugins import ClassTextsPlugin, HerdedMemoryPlugin, clip_optimizer
+from avalanche_gift.training.plugins import HerdedMemoryPlugin, clip_optimizer
 
 SMALL = {"train_mb_size": 8, "train_iterations": 6, "lr": 1e-3, "memory_mb_size": 5}
 
@@ -143,7 +143,7 @@ def test_pictures_are_herded_by_the_model_just_trained_with_one_mean_a_data_set(
         optimizer=clip_optimizer(model, lr=1e-3),
         criterion=nn.CrossEntropyLoss(),
         train_mb_size=8,
-        plugins=[ClassTextsPlugin(), plugin],
+        plugins=[plugin],
         evaluator=quiet(),
     )
     strategy.train(stream[0])

@@ -9,7 +9,6 @@ from world import Spy, made_stream, plain, quiet, tiny_model
 
 from avalanche_gift.schedule import warmup_cosine
 from avalanche_gift.training.plugins import (
-    ClassTextsPlugin,
     FreshOptimizerPlugin,
     IterationsPlugin,
     WarmupCosinePlugin,
@@ -95,7 +94,7 @@ def test_several_epochs_are_each_as_long_as_asked():
         optimizer=clip_optimizer(model),
         train_mb_size=8,
         train_epochs=2,
-        plugins=[ClassTextsPlugin(), IterationsPlugin(3), spy],
+        plugins=[IterationsPlugin(3), spy],
         evaluator=quiet(),
     )
     strategy.train(made_stream((3, 2)).train_stream[:1])

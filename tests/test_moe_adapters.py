@@ -11,13 +11,24 @@ from avalanche.training.supervised import Naive
 from open_clip.transformer import ResidualAttentionBlock
 from safetensors.torch import load, save
 from torch import nn
-from world import Spy, WordTokenizer, augment, equal_weights, made_stream, plain, quiet, stock_stream, tiny_model, weights_of
+from world import (
+    Spy,
+    WordTokenizer,
+    augment,
+    equal_weights,
+    made_stream,
+    named_stock_stream,
+    plain,
+    quiet,
+    tiny_model,
+    weights_of,
+)
 
 from avalanche_gift.models import CLIPClassifier
 from avalanche_gift.models.moe_adapters import BlockAdapter, Expert, attach_adapters, top_gate
 from avalanche_gift.training import MoEAdapters
 from avalanche_gift.training.moe_adapters import FEW_SHOT_RATES, FULL_SHOT_RATES
-from avalanche_gift.training.plugins import ClassTextsPlugin, MoEAdaptersPlugin, WarmupCosinePlugin, clip_optimizer
+from avalanche_gift.training.plugins import MoEAdaptersPlugin, WarmupCosinePlugin, clip_optimizer
 from avalanche_gift.training.state import restore_strategy, strategy_state
 
 SMALL = {"experts": 4, "bottleneck": 3}
@@ -295,7 +306,7 @@ def naive(*plugins, model, **kwargs):
         optimizer=clip_optimizer(model, lr=1e-2, weight_decay=0.1),
         criterion=nn.CrossEntropyLoss(),
         train_mb_size=6,
-        plugins=[ClassTextsPlugin(), *plugins],
+        plugins=[*plugins],
         evaluator=quiet(),
         **kwargs,
     )
@@ -401,10 +412,8 @@ def test_the_class_incremental_form_has_one_router_and_freezes_nothing():
 def test_avalanches_own_streams_are_trained_on_too():
     model = tiny_model()
     attach_adapters(model, **SMALL)
-    texts = ClassTextsPlugin(["cat", "dog", "owl", "car", "bus", "oak", "elm", "fir", "yew"])
     strategy = naive(MoEAdaptersPlugin(), model=model)
-    strategy.plugins[0] = texts
-    stream = stock_stream()
+    stream = named_stock_stream()
     strategy.train(stream.train_stream)
     strategy.eval(stream.test_stream)
     assert model.adapters.tasks == [0, 1, 2] and model.adapters.task == 2

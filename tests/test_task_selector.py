@@ -18,7 +18,7 @@ from avalanche_gift.models.task_selector import REFERENCE, Autoencoder, TaskSele
 from avalanche_gift.strategy_arguments import own_arguments
 from avalanche_gift.training import MoEAdapters
 from avalanche_gift.training.moe_adapters import FEW_SHOT_RATES
-from avalanche_gift.training.plugins import ClassTextsPlugin, MoEAdaptersPlugin, TaskSelectionPlugin, clip_optimizer
+from avalanche_gift.training.plugins import MoEAdaptersPlugin, TaskSelectionPlugin, clip_optimizer
 from avalanche_gift.training.plugins.task_selection import fit_autoencoder
 
 SMALL = {"code": 8, "iterations": 30, "reference_iterations": 30, "batch_size": 6}
@@ -174,7 +174,7 @@ def trained(*, reference=None, backbone="pixels", threshold=1.0, tasks=2, **kwar
         criterion=nn.CrossEntropyLoss(),
         train_mb_size=9,
         eval_mb_size=12,
-        plugins=[ClassTextsPlugin(), MoEAdaptersPlugin(), select],
+        plugins=[MoEAdaptersPlugin(), select],
         evaluator=quiet(),
     )
     benchmark = made_stream((3, 2, 4))

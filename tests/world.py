@@ -18,9 +18,9 @@ from PIL import Image
 from torch.utils.data import Dataset
 from torchvision.transforms import CenterCrop, Compose, Normalize, RandomResizedCrop, Resize, ToTensor
 
-from avalanche_gift.benchmarks import Task, clip_benchmark
+from avalanche_gift.benchmarks import Task, clip_benchmark, with_class_names
 from avalanche_gift.models import CLIPClassifier
-from avalanche_gift.training.plugins import ClassTextsPlugin, clip_optimizer
+from avalanche_gift.training.plugins import clip_optimizer
 
 torch.set_num_threads(1)  # Tensors this small are only slowed down by more, most of all on a busy machine.
 
@@ -132,6 +132,11 @@ def stock_labels(experience: int) -> list[int]:
     return sorted(STOCK_ORDER[first : first + COUNTS[experience]])
 
 
+def named_stock_stream(per_class: int = 4, templates: Sequence[str] = ("a photo of a {c}.",), **kwargs: Any) -> Any:
+    """`stock_stream` with class names."""
+    return with_class_names(stock_stream(per_class), NAMES, templates, **kwargs)
+
+
 def stock_stream(per_class: int = 4) -> Any:
     """A class-incremental benchmark of Avalanche's own making: global labels, in another order than the stream's."""
     transforms = {"train": (augment(), None), "eval": (plain(), None)}
@@ -169,7 +174,7 @@ def quiet(*metrics: Any) -> EvaluationPlugin:
 
 
 def naive(*plugins: Any) -> Naive:
-    """Avalanche's plain strategy on the tiny model, with class texts and these plugins."""
+    """Avalanche's plain strategy on the tiny model, with these plugins."""
     model = tiny_model()
     torch.manual_seed(0)
     return Naive(
@@ -177,7 +182,7 @@ def naive(*plugins: Any) -> Naive:
         optimizer=clip_optimizer(model, lr=1e-3),
         criterion=torch.nn.CrossEntropyLoss(),
         train_mb_size=8,
-        plugins=[ClassTextsPlugin(), *plugins],
+        plugins=list(plugins),
         evaluator=quiet(),
     )
 

@@ -5,4 +5,5 @@ from .digits import PrintedGlyphs as PrintedGlyphs, SplitDigits as SplitDigits
 from .folders import ClassFolders as ClassFolders
 from .mini.tasks import MiniWorld as MiniWorld, PerfectGenerator as PerfectGenerator
 from .mtil import MTIL as MTIL
+from .naming import with_class_names as with_class_names
 from .stream import Task as Task, clip_benchmark as clip_benchmark

@@ -12,10 +12,12 @@ from avalanche.benchmarks.scenarios import CLScenario
 from avalanche.benchmarks.utils.classification_dataset import _make_taskaware_classification_dataset
 from torch.utils.data import Dataset
 
+from avalanche_gift.benchmarks.naming import name_dataset
 from avalanche_gift.benchmarks.picture_cache import CachedPictures, FromCache, FromOriginal
 from avalanche_gift.benchmarks.pictures import readable, thin
 from avalanche_gift.names import check_name
 from avalanche_gift.prompts import DEFAULT_TEMPLATES, class_prompts
+from avalanche_gift.stream_classes import StreamClasses, TaskClasses
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,9 @@ def clip_benchmark(
     cache_dir: a folder where the resized test pictures are kept, so that every one is decoded once (150 kB each at 224
     pixels). The results are the same bit by bit.
 
-    Every experience carries `task_name`, `class_names` and `templates` (of its own classes), `learning_rate` and
-    `generation_template`.
+    Class names, templates, rates and the protocol travel with the data (`stream_classes.classes_of(dataset)`), so that subsets,
+    buffers, validation and online splits keep them. For reading, every experience also has `task_name`, `class_names`,
+    `templates`, `learning_rate` and `generation_template`.
 
     Raises ValueError for no task, repeated task names, a task with fewer than two classes, or labels without a name; in the
     class-incremental case also for a class name in two tasks.
@@ -73,17 +76,17 @@ def clip_benchmark(
         tasks = [replace(task, test=_cached(task, eval_transform, cache_dir)) for task in tasks]
         transforms["test"] = {"train": (FromOriginal(train_transform), None), "eval": (FromCache(eval_transform), None)}
     streams: dict[str, list[Any]] = {"train": [], "test": []}
-    first = 0
-    for number, task in enumerate(tasks):
+    classes = _stream_classes(tasks, class_incremental)
+    for number, (task, own) in enumerate(zip(tasks, classes.tasks, strict=True)):
+        first = own.labels[0]
         for stream, source in (("train", task.train), ("test", task.test)):
             dataset = _make_taskaware_classification_dataset(
                 _Shifted(source, first) if class_incremental else source,
                 transform_groups=transforms[stream],
-                task_labels=0 if class_incremental else number,
+                task_labels=own.task_label,
                 targets=[int(label) + first for label in _targets(source, task.name)],
             )
-            streams[stream].append(dataset)
-        first += len(task.class_names) if class_incremental else 0
+            streams[stream].append(name_dataset(dataset, classes, number))
     benchmark = with_task_labels(with_classes_timeline(benchmark_from_datasets(**streams)))
     for stream in benchmark.streams.values():
         for experience, task in zip(stream, tasks, strict=True):
@@ -93,6 +96,24 @@ def clip_benchmark(
             experience.learning_rate = task.learning_rate
             experience.generation_template = task.generation_template
     return benchmark
+
+
+def _stream_classes(tasks: Sequence[Task], class_incremental: bool) -> StreamClasses:
+    made, first = [], 0
+    for number, task in enumerate(tasks):
+        made.append(
+            TaskClasses(
+                labels=tuple(range(first, first + len(task.class_names))),
+                class_names=tuple(task.class_names),
+                templates=tuple(task.templates),
+                task_label=0 if class_incremental else number,
+                task_name=task.name,
+                learning_rate=task.learning_rate,
+                generation_template=task.generation_template,
+            )
+        )
+        first += len(task.class_names) if class_incremental else 0
+    return StreamClasses(tuple(made), class_incremental)
 
 
 def in_order(names: Sequence[str], order: Sequence[str] | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""Any open_clip model as a classifier over class texts that can change at any time."""
+"""Any open_clip model as a classifier over the classes that the data at hand names."""
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -13,18 +13,20 @@ from torch import Tensor, nn
 from avalanche_gift.distributed import encode_rows
 from avalanche_gift.losses import contrastive_logits
 from avalanche_gift.models import loading
+from avalanche_gift.models.class_scope import ScopedClassifier
 from avalanche_gift.models.class_texts import ClassTexts, class_texts, tokenize_whole
 from avalanche_gift.models.image_tower import encode_image
 from avalanche_gift.models.loss_scaling import LossScaling
 from avalanche_gift.models.text_tower import encode_text, trim
 from avalanche_gift.models.weights import weights_version
-from avalanche_gift.prompts import DEFAULT_TEMPLATES, class_prompts
 
 EVALUATION_CHUNK = 512
 
 
-class CLIPClassifier(nn.Module):
-    """`forward(images) -> logits`: scaled cosine similarity with the texts of the classes in force.
+class CLIPClassifier(ScopedClassifier):
+    """`forward(images, task_labels) -> logits`: scaled cosine similarity with the texts of classes.
+
+    Which classes: those that the data names (`ScopedClassifier`), or those given by `set_classes`.
 
     clip: an open_clip model (`encode_image`, `encode_text`, `logit_scale`). Every parameter is trained but `logit_scale`
     (and a SigLIP's `logit_bias`, which no softmax sees): those are frozen here.
@@ -63,7 +65,6 @@ class CLIPClassifier(nn.Module):
         for frozen in ("logit_scale", "logit_bias"):
             if getattr(clip, frozen, None) is not None:
                 getattr(clip, frozen).requires_grad_(False)
-        self._texts: ClassTexts | None = None
         self._cached: tuple[Any, Tensor] | None = None
 
     @classmethod
@@ -85,23 +86,10 @@ class CLIPClassifier(nn.Module):
         """The multiplier of the cosines (about 100 for CLIP); constant."""
         return self.clip.logit_scale.exp()
 
-    @property
-    def class_texts(self) -> ClassTexts | None:
-        """The classes in force. Assigning is cheap: nothing is encoded before it is needed."""
-        return self._texts
-
-    @class_texts.setter
-    def class_texts(self, texts: ClassTexts | None) -> None:
-        self._texts = texts
-
-    def set_classes(self, class_names: Sequence[str], templates: Sequence[str] = DEFAULT_TEMPLATES) -> None:
-        """Puts classes in force by name; column k of the logits is `class_names[k]`."""
-        self.class_texts = self.tokenize_classes(class_prompts(class_names, templates))
-
     def tokenize_classes(
         self, prompts: Sequence[Sequence[str]], *, columns: Sequence[int] | None = None, width: int | None = None
     ) -> ClassTexts:
-        """Texts to put in force later: for each class its prompts, the training prompt first.
+        """Texts to compare images with later: for each class its prompts, the training prompt first.
 
         columns, width: the classes are some of `width` ones; the logits of the others are `losses.MASKED_LOGIT`.
         """
@@ -119,14 +107,14 @@ class CLIPClassifier(nn.Module):
         """Token ids [N, L], of full context length or as short as `tokenize` gives -> normalised text features [N, D]."""
         return self._encode(encode_text, tokens)
 
-    def class_features(self) -> Tensor:
-        """[C, D] of the classes in force.
+    def class_features(self, texts: ClassTexts | None = None) -> Tensor:
+        """[C, D] of these classes, or of those that `class_texts` names.
 
         In training, and wherever gradients are wanted (EWC's Fisher pass runs in evaluation mode): the first template, with
         gradient. In evaluation: all templates averaged (normalise, average, normalise), computed once for given weights.
         Weights changed through `.data` go unseen until `train()` or `eval()` is called; every other change is noticed.
         """
-        texts = self._texts_in_force()
+        texts = self._texts_at_hand() if texts is None else texts
         if self.training or torch.is_grad_enabled():
             return self.encode_text(texts.train_tokens)
         key = (texts, weights_version(self), None if self.adapters is None else self.adapters.task)
@@ -135,19 +123,10 @@ class CLIPClassifier(nn.Module):
             self._cached = key, F.normalize(texts.average(torch.cat(chunks)), dim=-1)
         return self._cached[1]
 
-    def forward(self, images: Tensor) -> Tensor:
-        """[N, 3, H, W] -> logits [N, classes in force]."""
-        # Texts first: backward then ends with them, and the graph of the pictures is gone when the gradient of the token
-        # table is made, which is as large as the table.
-        text_features = self.class_features()
-        logits = contrastive_logits(
-            image_features=self.encode_image(images), text_features=text_features, logit_scale=self.logit_scale
-        )
-        return self._texts_in_force().place(logits)
-
     def train(self, mode: bool = True) -> "CLIPClassifier":
         self._cached = None
-        return super().train(mode)
+        super().train(mode)
+        return self
 
     def save(self, folder: str | Path, *, config: dict[str, Any]) -> None:
         """Writes the weights (safetensors) beside an open_clip config (JSON) so that `from_folder` reads them."""
@@ -160,10 +139,11 @@ class CLIPClassifier(nn.Module):
             features = encode_rows(partial(tower, self.clip), rows)
         return F.normalize(features.to(self.clip.logit_scale.dtype), dim=-1)
 
-    def _texts_in_force(self) -> ClassTexts:
-        if self._texts is None:
-            raise RuntimeError(
-                "no class texts are in force: call model.set_classes([...]), or give the strategy a ClassTextsPlugin"
-            )
-        self._texts = self._texts.to(self.clip.logit_scale.device)
-        return self._texts
+    def _scores(self, images: Tensor, texts: ClassTexts) -> Tensor:
+        # Texts first: backward then ends with them, and the graph of the images is gone when the gradient of the token
+        # table is made, which is as large as the table.
+        text_features = self.class_features(texts)
+        logits = contrastive_logits(
+            image_features=self.encode_image(images), text_features=text_features, logit_scale=self.logit_scale
+        )
+        return texts.place(logits)

@@ -45,9 +45,19 @@ class AvalancheStatePlugin(SupervisedPlugin):
         self._random = list(state["random"])
         for plugin, _, restore in self._known():
             restore(plugin, self._strategy, state[type(plugin).__name__])
+            if isinstance(plugin, LwFPlugin) and plugin.lwf.prev_model is not None:
+                self._show_classes(plugin.lwf.prev_model, self._stream[: plugin.lwf.expcount])
         for plugin in self._strategy.plugins:
             if isinstance(plugin, ReplayPlugin):
                 self._draw_again(plugin.storage_policy)
+
+    def _show_classes(self, teacher: Any, trained: Sequence[Any]) -> None:
+        """As if the teacher had been there: what it is asked later is among the classes trained by then."""
+        training = teacher.training
+        teacher.train()
+        for experience in trained:
+            teacher.adaptation(experience)
+        teacher.train(training)
 
     def _draw_again(self, policy: Any) -> None:
         """A memory is which pictures were drawn: drawn again from the same random states, it is the same."""
@@ -65,16 +75,12 @@ class AvalancheStatePlugin(SupervisedPlugin):
 def _lwf_state(plugin: LwFPlugin, strategy: Any) -> State:
     lwf = plugin.lwf
     classes = [[task, sorted(map(int, labels))] for task, labels in lwf.prev_classes_by_task.items()]
-    texts = None if lwf.prev_model is None else lwf.prev_model.class_texts
-    prompts = None if texts is None else [list(of_class) for of_class in texts.prompts]
-    return {"model": _model_state(lwf.prev_model), "prompts": prompts, "classes": classes, "experiences": lwf.expcount}
+    return {"model": _model_state(lwf.prev_model), "classes": classes, "experiences": lwf.expcount}
 
 
 def _restore_lwf(plugin: LwFPlugin, strategy: Any, state: State) -> None:
     lwf = plugin.lwf
     lwf.prev_model = _model_like(strategy.model, state["model"])
-    if state["prompts"] is not None:
-        lwf.prev_model.class_texts = strategy.model.tokenize_classes(state["prompts"])
     lwf.prev_classes_by_task.update({task: set(labels) for task, labels in state["classes"]})
     lwf.expcount = state["experiences"]
 

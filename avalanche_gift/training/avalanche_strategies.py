@@ -14,10 +14,10 @@ from avalanche_gift.benchmarks.running_labels import running_labels
 from avalanche_gift.models import CLIPClassifier
 from avalanche_gift.names import check_name
 from avalanche_gift.schedule import usual_warmup
+from avalanche_gift.stream_classes import check_protocol, classes_of
 from avalanche_gift.training.avalanche_state import AvalancheStatePlugin
 from avalanche_gift.training.criterion import ClassificationLoss, OwnTaskLoss
 from avalanche_gift.training.plugins import (
-    ClassTextsPlugin,
     FreshOptimizerPlugin,
     IterationsPlugin,
     LossTermsPlugin,
@@ -51,7 +51,7 @@ def avalanche_strategy(
     lr: float | Sequence[float] | None = None,
     weight_decay: float = 0.0,
     label_smoothing: float = 0.2,
-    class_incremental: bool = False,
+    class_incremental: bool | None = None,
     seed: int = 42,
     train_mb_size: int = 64,
     eval_mb_size: int | None = None,
@@ -64,7 +64,7 @@ def avalanche_strategy(
 
     name: of AVALANCHE_STRATEGIES. benchmark: as `clip_benchmark` makes it. method: arguments of the Avalanche class in place
     of those in AVALANCHE_STRATEGIES. The others as `FineTune`, whose protocol this is: replayed samples and old classes meet
-    the classes of their own experience only, and evaluation does too, unless class_incremental.
+    the classes of their own experience only, and evaluation does too, unless the stream is class-incremental.
 
     iCaRL sees no texts: it trains the image tower under a linear layer that begins as the class texts, by binary
     cross-entropy without label smoothing, and evaluates by the nearest class mean: by chance for classes not trained on.
@@ -72,10 +72,12 @@ def avalanche_strategy(
     """
     check_name("strategy of Avalanche", name, AVALANCHE_STRATEGIES)
     warmup = usual_warmup(train_iterations) if warmup_iterations is None else warmup_iterations
-    counts = [len(experience.class_names) for experience in benchmark.train_stream]
+    classes = classes_of(benchmark.train_stream[0]).stream
+    check_protocol(class_incremental, classes, name)
+    counts = [len(task.labels) for task in classes.tasks]
     if name in _ONE_LABEL_SPACE:
-        benchmark = running_labels(benchmark, class_incremental=class_incremental)
-    separate = name in _ONE_LABEL_SPACE and not class_incremental
+        benchmark = running_labels(benchmark)
+    separate = name in _ONE_LABEL_SPACE and not classes.class_incremental
     state = AvalancheStatePlugin()
     own = [
         *(plugins or ()),
@@ -104,7 +106,7 @@ def avalanche_strategy(
         model=model,
         optimizer=clip_optimizer(model, weight_decay=weight_decay),
         criterion=OwnTaskLoss(criterion, counts) if separate else criterion,
-        plugins=[ClassTextsPlugin(class_incremental=class_incremental or separate), *own],
+        plugins=own,
         **common,
     )
     state.attach(strategy, benchmark.train_stream)

@@ -5,9 +5,9 @@ from typing import Any
 from torch import Tensor
 
 from avalanche_gift.models import CLIPClassifier
+from avalanche_gift.stream_classes import classes_of
 from avalanche_gift.training.picture_memory import PictureMemory
 from avalanche_gift.training.plugins import HerdedMemoryPlugin, ReferenceDistillationPlugin
-from avalanche_gift.training.plugins.class_texts import first_prompts
 from avalanche_gift.training.template import FineTune
 
 
@@ -48,7 +48,7 @@ class ICaRL(FineTune):
         remember = HerdedMemoryPlugin(memory, candidates=candidates, update=memory_update, reference_slips=reference_slips)
         distil = ReferenceDistillationPlugin(
             memory,
-            lambda strategy: first_prompts(strategy.experience),
+            lambda strategy: classes_of(strategy.experience).first_prompts,
             weight=distillation_weight,
             teacher=teacher,
             theta_initial=theta_initial,

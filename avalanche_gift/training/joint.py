@@ -6,7 +6,7 @@ from typing import Any
 
 from avalanche.benchmarks.utils import concat_datasets
 
-from avalanche_gift.training.plugins import ClassTextsPlugin, IterationsPlugin, WarmupCosinePlugin
+from avalanche_gift.training.plugins import IterationsPlugin, WarmupCosinePlugin
 from avalanche_gift.training.template import FineTune
 
 
@@ -35,6 +35,13 @@ class Joint(FineTune):
         streams = [self._together] if eval_streams is None else eval_streams
         return super().train(self._together[-1], streams, **kwargs)
 
+    def model_adaptation(self, model: Any = None) -> Any:
+        """In training, shows the model the classes of all experiences."""
+        if self.is_training:
+            for experience in self._together:
+                self.model.adaptation(experience)
+        return super().model_adaptation(model)
+
     def train_dataset_adaptation(self, **kwargs: Any) -> None:
         """All pictures, in the training transform."""
         self.adapted_dataset = concat_datasets([experience.dataset.train() for experience in self._together])
@@ -42,9 +49,6 @@ class Joint(FineTune):
     def _prepare(self) -> None:
         """Tells the plugins of every experience what they know of one."""
         for plugin in self.plugins:
-            if isinstance(plugin, ClassTextsPlugin):
-                for experience in self._together:
-                    plugin.meet(experience)
             if isinstance(plugin, WarmupCosinePlugin):
                 rates = [plugin.base_lr(experience, position) for position, experience in enumerate(self._together)]
                 plugin.lr = fmean(rates)

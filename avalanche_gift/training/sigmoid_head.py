@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from avalanche_gift.models import CLIPClassifier
-from avalanche_gift.training.plugins.class_texts import first_prompts
+from avalanche_gift.stream_classes import classes_of
 
 SCALE, BIAS = 10.0, -10.0
 """Where SigLIP begins its sigmoid over cosines; with CLIP's own scale of 100 it would saturate."""
@@ -31,7 +31,7 @@ class SigmoidHead(nn.Linear):
     @torch.no_grad()
     def from_texts(cls, model: CLIPClassifier, experiences: Sequence[Any]) -> "SigmoidHead":
         """Begins as the texts of all classes of a stream, in their first template; it is trained on."""
-        prompts = [prompt for experience in experiences for prompt in first_prompts(experience)]
+        prompts = [prompt for experience in experiences for prompt in classes_of(experience).first_prompts]
         device = model.logit_scale.device
         features = torch.cat([model.encode_text(part.to(device)) for part in model.tokenize(prompts).split(256)])
         head = cls(features.shape[1], len(prompts))

@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
+from avalanche_gift.models import CLIPClassifier
 from avalanche_gift.training.checkpoint_files import CheckpointError, random_state, restore_random_state
 from avalanche_gift.training.plugins.optimizer import gather_moments, moments, own_optimizer
 
@@ -30,6 +31,7 @@ def strategy_state(strategy: Any) -> dict[str, Any]:
         "clock": {name: getattr(strategy.clock, name) for name in CLOCK},
         "random": random_state(),
         "parts": {name: part.state_dict() for name, part in _parts(strategy)},
+        "trained_tasks": strategy.model.trained_tasks() if isinstance(strategy.model, CLIPClassifier) else {},
         **({} if scaling is None else {"loss_scaling": scaling.state_dict()}),
     }
 
@@ -61,6 +63,8 @@ def _restore(strategy: Any, state: Mapping[str, Any]) -> None:
         scaling.load_state_dict(state["loss_scaling"])
     for name in CLOCK:
         setattr(strategy.clock, name, state["clock"][name])
+    if isinstance(strategy.model, CLIPClassifier):
+        strategy.model.restore_trained_tasks(state["trained_tasks"])
     for name, part in parts.items():
         part.load_state_dict(state["parts"][name])
     restore_random_state(state["random"])

@@ -13,12 +13,13 @@ from torch import Tensor
 
 from avalanche_gift import distributed
 from avalanche_gift.models import CLIPClassifier
+from avalanche_gift.names import check_name
 from avalanche_gift.schedule import usual_warmup
+from avalanche_gift.stream_classes import check_protocol, classes_of
 from avalanche_gift.training.backward import backward, finish_step
 from avalanche_gift.training.criterion import ClassificationLoss
 from avalanche_gift.training.loss_terms import record_term
 from avalanche_gift.training.plugins import (
-    ClassTextsPlugin,
     FreshOptimizerPlugin,
     IterationsPlugin,
     LossTermsPlugin,
@@ -52,7 +53,10 @@ class FineTune(SupervisedTemplate):
     reference makes it. warmup_iterations: 100, or a tenth of a shorter experience, where None.
     lr: a number, one number an experience, numbers by `experience.task_name`, or None for the stream's own rates
     (`experience.learning_rate`); 1e-5 where none of these has one, or the rate of an optimizer of your own.
-    class_incremental: labels over all classes seen, instead of the classes of the experience.
+    class_incremental: a check only: whether images are told apart within their task or among all classes seen is read from
+    the data. ValueError where the stream is of the other kind; None takes either.
+    class_incremental_loss: on class-incremental streams the cross-entropy runs over the classes of the step (`step`, as ZSCL's
+    protocol has it) or over all classes seen so far (`seen`). Replayed samples bring their own classes along.
     seed: of batches and whatever the method draws. plugins: yours, asked before the method's own.
     Other arguments as Avalanche's `SupervisedTemplate`; training is counted in iterations, so there is no `train_epochs`.
     """
@@ -77,7 +81,8 @@ class FineTune(SupervisedTemplate):
         lr: float | Sequence[float] | Mapping[str, float] | None = None,
         weight_decay: float = 0.0,
         label_smoothing: float = 0.2,
-        class_incremental: bool = False,
+        class_incremental: bool | None = None,
+        class_incremental_loss: str = "step",
         seed: int = 42,
         train_mb_size: int = 64,
         eval_mb_size: int | None = None,
@@ -95,11 +100,8 @@ class FineTune(SupervisedTemplate):
         warmup = usual_warmup(train_iterations) if warmup_iterations is None else warmup_iterations
         default_lr = 1e-5 if optimizer is None else optimizer.param_groups[0]["lr"]
         given = list(plugins or [])
-        texts = (
-            []
-            if any(isinstance(plugin, ClassTextsPlugin) for plugin in given)
-            else [ClassTextsPlugin(class_incremental=class_incremental)]
-        )
+        self.class_incremental = class_incremental
+        self.class_incremental_loss = check_name("class_incremental_loss", class_incremental_loss, ("step", "seen"))
         super().__init__(
             model=model,
             optimizer=optimizer or clip_optimizer(model, weight_decay=weight_decay, shard=shard_optimizer),
@@ -108,7 +110,6 @@ class FineTune(SupervisedTemplate):
             eval_mb_size=eval_mb_size,
             device=device,
             plugins=[
-                *texts,
                 *given,
                 *method_plugins,
                 FreshOptimizerPlugin(),
@@ -120,6 +121,20 @@ class FineTune(SupervisedTemplate):
             eval_every=eval_every,
             **base_kwargs,
         )
+
+    def model_adaptation(self, model: Any = None) -> Any:
+        """Shows the experience's classes to the model. ValueError for data of another protocol than `class_incremental`."""
+        check_protocol(self.class_incremental, classes_of(self.experience).stream, type(self).__name__)
+        return super().model_adaptation(model)
+
+    def forward(self) -> Tensor:
+        """Logits of the batch, [B, classes], in a class-incremental step those of `class_incremental_loss`."""
+        scope = self.model.scope
+        if self.is_training and self.class_incremental_loss == "step" and scope and scope.stream.class_incremental:
+            step = scope.stream.labels_of(classes_of(self.adapted_dataset).numbers)
+            with self.model.using(self.model.among({*step, *self.mb_y.tolist()})):
+                return super().forward()
+        return super().forward()
 
     def criterion(self) -> Tensor:
         """The task loss; in training it is also the loss term `cross_entropy`."""

@@ -1,7 +1,6 @@
 """One idea a plugin; each works in any Avalanche strategy over a `CLIPClassifier`."""
 
 from avalanche_gift.training.plugins.alignment import ImageTextAlignmentPlugin
-from avalanche_gift.training.plugins.class_texts import ClassTextsPlugin
 from avalanche_gift.training.plugins.consolidation import AdaptiveWeightConsolidationPlugin, L2ConsolidationPlugin
 from avalanche_gift.training.plugins.distillation import ContrastiveDistillationPlugin
 from avalanche_gift.training.plugins.ewc import OnlineEWCPlugin
@@ -23,7 +22,6 @@ from avalanche_gift.training.plugins.wise_ft import WiSEFTPlugin
 
 __all__ = [
     "AdaptiveWeightConsolidationPlugin",
-    "ClassTextsPlugin",
     "ContrastiveDistillationPlugin",
     "FreshOptimizerPlugin",
     "GradientCosinePlugin",

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from avalanche_gift.models import CLIPClassifier
 from avalanche_gift.models.text_tower import trim
-from avalanche_gift.training.plugins.class_texts import first_prompts
+from avalanche_gift.stream_classes import classes_of
 from avalanche_gift.training.plugins.reference_distillation import ReferenceDistillationPlugin
 from avalanche_gift.training.seeds import combined_seed
 
@@ -28,7 +28,7 @@ class LwFPlugin(ReferenceDistillationPlugin):
 
     def reference_texts(self, strategy: Any) -> Any:
         """A prompt a class."""
-        return first_prompts(strategy.experience)
+        return classes_of(strategy.experience).first_prompts
 
 
 class LwFVRPlugin(LwFPlugin):

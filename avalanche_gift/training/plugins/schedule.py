@@ -7,6 +7,7 @@ import torch
 from avalanche.core import SupervisedPlugin
 
 from avalanche_gift.schedule import warmup_cosine
+from avalanche_gift.stream_classes import find_classes
 from avalanche_gift.training.seeds import combined_seed
 
 
@@ -80,8 +81,8 @@ class _SeededTorch:
 class WarmupCosinePlugin(SupervisedPlugin):
     """Sets the learning rate before each update: warm-up and cosine, begun anew in every experience.
 
-    lr: one number; one a training experience, in their order; by `experience.task_name`, `default_lr` for other tasks; or
-    None for `experience.learning_rate` where the stream gives one and `default_lr` elsewhere.
+    lr: one number; one a training experience, in their order; by the name of its task, `default_lr` for other tasks; or
+    None for the rate that the data carries where the stream has one and `default_lr` elsewhere.
     iterations, warmup: of `schedule.warmup_cosine`. Holds no state.
     """
 
@@ -117,13 +118,15 @@ class WarmupCosinePlugin(SupervisedPlugin):
 
     def base_lr(self, experience: Any, position: int) -> float:
         """The base rate of an experience, the `position`-th to be trained."""
+        found = find_classes(experience)
+        task = None if found is None else found.tasks[0]
         if self.lr is None:
-            own = getattr(experience, "learning_rate", None)
+            own = None if task is None else task.learning_rate
             return self.default_lr if own is None else own
         if isinstance(self.lr, int | float):
             return self.lr
         if isinstance(self.lr, Mapping):
-            return self.lr.get(getattr(experience, "task_name", ""), self.default_lr)
+            return self.lr.get((task and task.task_name) or "", self.default_lr)
         if position >= len(self.lr):
             raise ValueError(f"expected a learning rate for each experience, got {len(self.lr)} and now experience {position}")
         return self.lr[position]

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,11 +10,11 @@ from avalanche.core import SupervisedPlugin
 from torch import Tensor
 
 from avalanche_gift.generation import as_policy
-from avalanche_gift.prompts import PromptSampler, imagenet_prompts, prompt_pool, training_prompts
+from avalanche_gift.prompts import PromptSampler, imagenet_prompts, prompt_pool
+from avalanche_gift.stream_classes import classes_of
 from avalanche_gift.training.backward import backward
 from avalanche_gift.training.batches import rows_of_batch
 from avalanche_gift.training.loss_terms import record_term, show_in_loss
-from avalanche_gift.training.plugins.class_texts import first_prompts
 from avalanche_gift.training.seeds import combined_seed
 from avalanche_gift.training.synthetic_pairs import SyntheticBatch, SyntheticPairs, obtain_pairs
 from avalanche_gift.training.teacher import FixedTeacher, Teacher
@@ -21,6 +22,14 @@ from avalanche_gift.training.teacher import FixedTeacher, Teacher
 TOWERS = ("image", "text")
 SAMPLE = 24
 """Pairs of an experience that are left on the strategy as `synthetic_sample`."""
+
+
+@dataclass(frozen=True)
+class _LearnedTask:
+    """What the pool of prompts takes over from a task, once it is learned."""
+
+    name: str | None
+    prompts: list[str]
 
 
 class SyntheticReplayPlugin(SupervisedPlugin):
@@ -74,8 +83,7 @@ class SyntheticReplayPlugin(SupervisedPlugin):
         self.prompts_drawn, self.extend_pool = prompts_drawn, extend_pool
         self._teacher = Teacher(teacher, theta_initial)
         self._sampler = PromptSampler(seed)
-        self._learned: dict[int, list[str]] = {}
-        self._names: dict[int, str] = {}
+        self._learned: dict[tuple[str, int], _LearnedTask] = {}
         self._pairs: SyntheticPairs | None = None
         self._round = 0
         self._round_teacher: FixedTeacher | None = None
@@ -117,26 +125,24 @@ class SyntheticReplayPlugin(SupervisedPlugin):
             show_in_loss(strategy, self._total)
 
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
-        experience = strategy.experience
-        self._learned[experience.current_experience] = generation_prompts(experience)
+        found = classes_of(strategy.experience)
+        for number, task in zip(found.numbers, found.tasks, strict=True):
+            self._learned.setdefault((found.stream.digest, number), _LearnedTask(task.task_name, task.generation_prompts))
         self._pairs = self._total = self._round_teacher = None
-        if hasattr(experience, "task_name"):
-            self._names[experience.current_experience] = experience.task_name
 
     def state_dict(self) -> dict[str, Any]:
         """What the experiences so far leave behind; the pairs of the current one are made again from it."""
         return {
             "sampler": self._sampler.state_dict(),
             "teacher": self._teacher.state_dict(),
-            "learned": [[index, prompts] for index, prompts in self._learned.items()],
-            "names": [[index, name] for index, name in self._names.items()],
+            "learned": [[*key, task.name, task.prompts] for key, task in self._learned.items()],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """What `state_dict` returned."""
         self._sampler.load_state_dict(state["sampler"])
         self._teacher.load_state_dict(state["teacher"])
-        self._learned, self._names = dict(state["learned"]), dict(state["names"])
+        self._learned = {(stream, number): _LearnedTask(name, prompts) for stream, number, name, prompts in state["learned"]}
 
     def _renew_pairs(self, strategy: Any) -> None:
         """Fresh pairs where the source's policy wants them now; a round's pairs are a function of its number only."""
@@ -150,23 +156,23 @@ class SyntheticReplayPlugin(SupervisedPlugin):
         self._pairs.encode_by(self._round_teacher or self._teacher, strategy.model, strategy.device)
 
     def _make_pairs(self, strategy: Any, sampler: PromptSampler) -> SyntheticPairs:
-        experience = strategy.experience
-        own = set(generation_prompts(experience))
-        skip = {*getattr(self.source, "skip", ()), experience.current_experience}
+        found = classes_of(strategy.experience)
+        own = {(found.stream.digest, number) for number in found.numbers}
+        skip = getattr(self.source, "skip", ())
         learned = [
-            prompts
-            for index, prompts in self._learned.items()
-            if self.extend_pool and index not in skip and self._names.get(index, index) not in skip
+            task.prompts
+            for key, task in self._learned.items()
+            if self.extend_pool and key not in own and key[1] not in skip and task.name not in skip
         ]
         pictures, prompts = obtain_pairs(
             self.source,
             pool=lambda: prompt_pool(imagenet_prompts() if self.base_prompts is None else self.base_prompts, learned),
             sampler=sampler,
-            own_prompts=own,
+            own_prompts=set(found.generation_prompts),
             count=self.images,
             drawn=self.prompts_drawn,
             position=strategy.clock.train_exp_counter,
-            name=getattr(experience, "task_name", None),
+            name=found.tasks[0].task_name,
             first=self._round * self.images,
             seed=self.seed,
         )
@@ -183,14 +189,6 @@ class SyntheticReplayPlugin(SupervisedPlugin):
             seed=(self.seed, strategy.clock.train_exp_counter) if self._shuffle else None,
         )
         return self._pairs.batch(rows, strategy.model, self.towers, strategy.device)
-
-
-def generation_prompts(experience: Any) -> list[str]:
-    """A prompt a class for synthetic pictures of an experience: in its `generation_template`, or else its first template."""
-    template = getattr(experience, "generation_template", None)
-    if template is None:
-        return first_prompts(experience)
-    return training_prompts(experience.class_names, [template])
 
 
 def _losses(strategy: Any):

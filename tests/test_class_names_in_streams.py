@@ -1,10 +1,8 @@
-"""`ClassTextsPlugin` in Avalanche's own strategies: the right classes in every phase, on our streams and on stock ones."""
+"""Which classes Avalanche's own strategies score images among: those of the data, in every phase, on our streams and theirs."""
 
 import pytest
 import torch
 import torch.nn.functional as F
-from avalanche.benchmarks import benchmark_from_datasets, nc_benchmark, with_classes_timeline
-from avalanche.benchmarks.utils import as_classification_dataset
 from avalanche.core import SupervisedPlugin
 from avalanche.evaluation.metrics import accuracy_metrics
 from avalanche.training.plugins import EWCPlugin, ReplayPlugin
@@ -13,23 +11,18 @@ from torch import nn
 from torch.utils.data import DataLoader
 from world import (
     COUNTS,
-    NAMES,
-    Pictures,
     Spy,
-    augment,
     made_stream,
     names_of,
-    plain,
     prompts_of,
     quiet,
-    stock_labels,
     stock_stream,
     tiny_model,
 )
 
 from avalanche_gift.losses import MASKED_LOGIT
-from avalanche_gift.training import ClassificationLoss
-from avalanche_gift.training.plugins import ClassTextsPlugin, clip_optimizer
+from avalanche_gift.training import ClassificationLoss, FineTune
+from avalanche_gift.training.plugins import clip_optimizer
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning"),  # DataLoader workers, Python 3.12
@@ -52,7 +45,7 @@ def naive(*plugins, model=None, strategy=Naive, evaluator=None, criterion=None, 
     )
 
 
-def in_force(strategy):
+def texts_at_hand(strategy):
     return [prompts[0] for prompts in strategy.model.class_texts.prompts]
 
 
@@ -78,7 +71,7 @@ def own_columns(logits):
 
 def test_logits_have_the_columns_of_the_experience_in_training_and_nested_evaluation():
     benchmark, spy = made_stream(), phases()
-    strategy = naive(ClassTextsPlugin(), spy, eval_every=1)
+    strategy = naive(spy, eval_every=1)
     strategy.train(benchmark.train_stream, eval_streams=[benchmark.test_stream])
     assert set(spy.seen.after_forward) == set(enumerate(COUNTS))
     assert set(spy.seen.after_eval_forward) == set(enumerate(COUNTS))
@@ -87,7 +80,7 @@ def test_logits_have_the_columns_of_the_experience_in_training_and_nested_evalua
 @pytest.mark.parametrize("trained", [0, 1, 3])
 def test_past_and_future_experiences_are_evaluated_over_their_own_classes(trained):
     benchmark, spy = made_stream(), phases()
-    strategy = naive(ClassTextsPlugin(), spy)
+    strategy = naive(spy)
     if trained:
         strategy.train(benchmark.train_stream[:trained])
     strategy.eval(benchmark.test_stream)
@@ -96,9 +89,9 @@ def test_past_and_future_experiences_are_evaluated_over_their_own_classes(traine
 
 def test_training_texts_are_back_after_a_nested_evaluation():
     benchmark = made_stream()
-    spy = Spy(after_forward=lambda s: (s.experience.current_experience, in_force(s)), after_training_exp=in_force)
-    evaluated = Spy(after_eval_exp=in_force)
-    strategy = naive(ClassTextsPlugin(), spy, evaluated, eval_every=1, peval_mode="iteration")
+    spy = Spy(after_forward=lambda s: (s.experience.current_experience, texts_at_hand(s)), after_training_exp=texts_at_hand)
+    evaluated = Spy(after_eval_exp=texts_at_hand)
+    strategy = naive(spy, evaluated, eval_every=1, peval_mode="iteration")
     strategy.train(benchmark.train_stream, eval_streams=[benchmark.test_stream])
     assert prompts_of(0) in evaluated.seen.after_eval_exp and prompts_of(2) in evaluated.seen.after_eval_exp
     assert all(texts == prompts_of(experience) for experience, texts in spy.seen.after_forward)
@@ -107,7 +100,7 @@ def test_training_texts_are_back_after_a_nested_evaluation():
 
 def test_evaluation_averages_all_templates_and_training_uses_the_first():
     benchmark = made_stream()
-    strategy = naive(ClassTextsPlugin())
+    strategy = naive()
     strategy.eval(benchmark.test_stream[1:2])
     texts = strategy.model.class_texts
     assert texts.prompts == tuple((f"a photo of kind1 {name}.", f"kind1: {name}.") for name in names_of(1))
@@ -121,7 +114,7 @@ def test_evaluation_averages_all_templates_and_training_uses_the_first():
 def test_stock_accuracy_is_that_of_a_hand_made_evaluation():
     benchmark = made_stream(per_class=12)
     evaluator = quiet(accuracy_metrics(experience=True))
-    strategy = naive(ClassTextsPlugin(), evaluator=evaluator, lr=3e-3)
+    strategy = naive(evaluator=evaluator, lr=3e-3)
     strategy.train(benchmark.train_stream)
     results = strategy.eval(benchmark.test_stream)
     model = strategy.model.eval()
@@ -144,20 +137,16 @@ class Mixed(SupervisedPlugin):
         super().__init__()
         self.steps = []
 
-    def before_training_iteration(self, strategy, **kwargs):
-        self.labels = strategy.mb_y.clone()
-
     def after_forward(self, strategy, **kwargs):
-        model, kept = strategy.model, strategy.model.class_texts
-        losses, hits = torch.zeros(len(self.labels)), torch.zeros(len(self.labels))
+        model, labels = strategy.model, strategy.mb_y
+        losses, hits = torch.zeros(len(labels)), torch.zeros(len(labels))
         for task in strategy.mb_task_id.unique().tolist():
             rows = strategy.mb_task_id == task
-            model.set_classes(names_of(task), (f"a photo of kind{task} {{c}}.",))
-            with torch.no_grad():
+            texts = model.tokenize_classes([(prompt,) for prompt in prompts_of(task)])
+            with torch.no_grad(), model.using(texts):
                 logits = model(strategy.mb_x[rows])
-            losses[rows] = F.cross_entropy(logits, self.labels[rows], reduction="none")
-            hits[rows] = (logits.argmax(1) == self.labels[rows]).float()
-        model.class_texts = kept
+            losses[rows] = F.cross_entropy(logits, labels[rows], reduction="none")
+            hits[rows] = (logits.argmax(1) == labels[rows]).float()
         self.expected_loss, self.expected_accuracy = losses.mean(), float(hits.mean())
 
     def before_backward(self, strategy, **kwargs):
@@ -165,8 +154,7 @@ class Mixed(SupervisedPlugin):
             {
                 "experience": strategy.experience.current_experience,
                 "tasks": strategy.mb_task_id.tolist(),
-                "labels": self.labels.tolist(),
-                "shifted": strategy.mb_y.tolist(),
+                "labels": strategy.mb_y.tolist(),
                 "own": own_columns(strategy.mb_output),
                 "width": columns(strategy),
                 "loss": strategy.loss.item(),
@@ -180,7 +168,7 @@ class Mixed(SupervisedPlugin):
 def mixed_run():
     benchmark, mixed = made_stream(), Mixed()
     evaluator = quiet(accuracy_metrics(minibatch=True))
-    strategy = naive(ClassTextsPlugin(), mixed, ReplayPlugin(mem_size=60), evaluator=evaluator, eval_every=1)
+    strategy = naive(mixed, ReplayPlugin(mem_size=60), evaluator=evaluator, eval_every=1)
     strategy.train(benchmark.train_stream, eval_streams=[benchmark.test_stream])
     curves = evaluator.get_all_metrics()
     accuracies = {}
@@ -196,15 +184,12 @@ def test_replay_really_mixes_three_experiences(mixed_run):
     assert any(len(set(step["tasks"])) == 3 for step in steps if step["experience"] == 2)
 
 
-def test_mixed_rows_have_only_the_columns_of_their_own_experience(mixed_run):
+def test_mixed_rows_have_only_the_columns_of_their_own_task_and_labels_count_from_zero(mixed_run):
     steps, _ = mixed_run
     for step in steps:
-        present = sorted(set(step["tasks"]))
-        starts = {task: sum(COUNTS[other] for other in present if other < task) for task in present}
-        assert step["width"] == sum(COUNTS[task] for task in present)
-        for task, label, shifted, own in zip(step["tasks"], step["labels"], step["shifted"], step["own"], strict=True):
-            assert own == list(range(starts[task], starts[task] + COUNTS[task]))
-            assert shifted == starts[task] + label
+        assert step["width"] == max(COUNTS[task] for task in step["tasks"])
+        for task, label, own in zip(step["tasks"], step["labels"], step["own"], strict=True):
+            assert own == list(range(COUNTS[task])) and label in own
 
 
 def test_loss_of_a_mixed_batch_is_the_mean_of_separate_cross_entropies(mixed_run):
@@ -219,7 +204,7 @@ def test_stock_accuracy_of_a_mixed_batch_counts_each_row_among_its_own_classes(m
 
 def test_cumulative_training_mixes_experiences_too():
     mixed = Mixed()
-    strategy = naive(ClassTextsPlugin(), mixed, strategy=Cumulative)
+    strategy = naive(mixed, strategy=Cumulative)
     strategy.train(made_stream(per_class=3).train_stream)
     assert {task for step in mixed.steps for task in step["tasks"]} == {0, 1, 2}
     assert [s["loss"] for s in mixed.steps] == pytest.approx([s["expected_loss"] for s in mixed.steps], rel=1e-4)
@@ -234,9 +219,7 @@ def test_smoothing_is_spread_over_own_classes_of_each_row():
         each = [F.cross_entropy(row[c], torch.tensor(c.tolist().index(y)), label_smoothing=0.2) for row, y, c in rows]
         losses.append((strategy.loss.item(), float(torch.stack(each).mean())))
 
-    strategy = naive(
-        ClassTextsPlugin(), ReplayPlugin(mem_size=60), Spy(before_backward=by_hand), criterion=ClassificationLoss(0.2)
-    )
+    strategy = naive(ReplayPlugin(mem_size=60), Spy(before_backward=by_hand), criterion=ClassificationLoss(0.2))
     strategy.train(benchmark.train_stream)
     ours, expected = zip(*losses, strict=True)
     assert ours == pytest.approx(expected, rel=1e-4)
@@ -244,7 +227,7 @@ def test_smoothing_is_spread_over_own_classes_of_each_row():
 
 def test_ewc_finds_importances_in_both_towers_under_nested_evaluation():
     benchmark, ewc = made_stream(), EWCPlugin(ewc_lambda=10.0, mode="online", decay_factor=1.0)
-    strategy = naive(ClassTextsPlugin(), ewc, eval_every=1)
+    strategy = naive(ewc, eval_every=1)
     strategy.train(benchmark.train_stream, eval_streams=[benchmark.test_stream])
     for tower in ("clip.transformer", "clip.token_embedding", "clip.visual"):
         of_tower = [value.data for name, value in ewc.importances[2].items() if name.startswith(tower)]
@@ -252,8 +235,8 @@ def test_ewc_finds_importances_in_both_towers_under_nested_evaluation():
 
 
 def test_ewc_fisher_pass_sees_the_texts_of_the_experience_just_trained():
-    benchmark, spy = made_stream(), Spy(after_training_exp=in_force)
-    strategy = naive(ClassTextsPlugin(), spy, EWCPlugin(ewc_lambda=1.0), eval_every=0)
+    benchmark, spy = made_stream(), Spy(after_training_exp=texts_at_hand)
+    strategy = naive(spy, EWCPlugin(ewc_lambda=1.0), eval_every=0)
     strategy.train(benchmark.train_stream, eval_streams=[benchmark.test_stream])
     assert spy.seen.after_training_exp == [prompts_of(task) for task in range(3)]
 
@@ -270,7 +253,7 @@ def test_task_labels_and_labels_survive_subset_and_concatenation():
 @pytest.mark.parametrize("workers", [0, 2])
 def test_task_label_of_each_sample_picks_its_texts_through_buffer_and_workers(workers):
     benchmark, mixed = made_stream((3, 2)), Mixed()
-    strategy = naive(ClassTextsPlugin(), mixed, ReplayPlugin(mem_size=12))
+    strategy = naive(mixed, ReplayPlugin(mem_size=12))
     strategy.train(benchmark.train_stream, num_workers=workers)
     assert any(len(set(step["tasks"])) == 2 for step in mixed.steps)
     for step in mixed.steps:
@@ -290,18 +273,11 @@ class AddSamples(SupervisedPlugin):
             strategy.adapted_dataset = strategy.adapted_dataset.concat(self.other.dataset)
 
 
-def test_samples_of_an_experience_never_met_are_an_error_that_names_its_task_label():
-    train = made_stream().train_stream
-    strategy = naive(ClassTextsPlugin(), AddSamples(train[2], at=1))
-    with pytest.raises(ValueError, match=r"task labels \[0, 1\].*task labels \[2\]"):
-        strategy.train(train[:2])
-
-
-def test_samples_never_met_are_an_error_in_the_first_experience_too():
-    train = made_stream().train_stream
-    strategy = naive(ClassTextsPlugin(), AddSamples(train[1], at=0))
-    with pytest.raises(ValueError, match=r"task labels"):
-        strategy.train(train[:1])
+def test_samples_of_an_experience_never_trained_are_scored_among_their_own_classes():
+    train, mixed = made_stream().train_stream, Mixed()
+    naive(AddSamples(train[2], at=0), mixed).train(train[:1])
+    assert {task for step in mixed.steps for task in step["tasks"]} == {0, 2}
+    assert [s["loss"] for s in mixed.steps] == pytest.approx([s["expected_loss"] for s in mixed.steps], rel=1e-4)
 
 
 # ---- class-incremental, our streams
@@ -309,7 +285,7 @@ def test_samples_never_met_are_an_error_in_the_first_experience_too():
 
 def test_class_incremental_columns_grow_with_the_classes_seen():
     benchmark, spy = made_stream(class_incremental=True), phases()
-    strategy = naive(ClassTextsPlugin(class_incremental=True), spy)
+    strategy = naive(spy)
     strategy.train(benchmark.train_stream[:2])
     assert set(spy.seen.after_forward) == {(0, 3), (1, 5)}
     strategy.eval(benchmark.test_stream)
@@ -321,132 +297,23 @@ def test_class_incremental_columns_grow_with_the_classes_seen():
 
 def test_class_incremental_texts_stand_in_the_order_of_the_labels_and_come_back_after_evaluation():
     benchmark = made_stream(class_incremental=True)
-    spy = Spy(after_forward=lambda s: (s.experience.current_experience, in_force(s)))
-    strategy = naive(ClassTextsPlugin(class_incremental=True), spy, ReplayPlugin(mem_size=20), eval_every=1)
+    spy = Spy(after_forward=lambda s: (s.experience.current_experience, texts_at_hand(s)))
+    strategy = naive(spy, ReplayPlugin(mem_size=20), eval_every=1)
     strategy.train(benchmark.train_stream, eval_streams=[benchmark.test_stream])
     for experience, texts in spy.seen.after_forward:
         assert texts == [prompt for task in range(experience + 1) for prompt in prompts_of(task)]
 
 
-# ---- streams of Avalanche's own making
-
-
-def test_stock_task_incremental_logits_mask_all_but_the_classes_of_the_experience():
-    benchmark = stock_stream()
-    spy = Spy(
-        after_forward=lambda s: (s.experience.current_experience, columns(s), own_columns(s.mb_output)),
-        after_eval_forward=lambda s: (s.experience.current_experience, columns(s), own_columns(s.mb_output)),
-    )
-    strategy = naive(ClassTextsPlugin(NAMES), spy, eval_every=1)
-    strategy.train(benchmark.train_stream, eval_streams=[benchmark.test_stream])
-    for experience, width, rows in spy.seen.after_forward + spy.seen.after_eval_forward:
-        assert width == len(NAMES)
-        assert all(row == stock_labels(experience) for row in rows)
-
-
-def test_stock_columns_hold_the_logits_of_the_names_given():
-    strategy = naive(ClassTextsPlugin(NAMES, ["a {c}."]))
-    strategy.eval(stock_stream().test_stream[1:2])
-    model, picture = strategy.model.eval(), torch.randn(2, 3, 16, 16)
-    with torch.no_grad():
-        logits = model(picture)
-        model.set_classes(NAMES, ["a {c}."])
-        everything = model(picture)
-    kept = stock_labels(1)
-    torch.testing.assert_close(logits[:, kept], everything[:, kept])
-
-
-def test_stock_replay_gives_each_row_the_classes_of_its_own_experience():
-    seen = Spy(before_backward=lambda s: (s.mb_y.tolist(), own_columns(s.mb_output), s.loss.item()))
-    strategy = naive(ClassTextsPlugin(NAMES), ReplayPlugin(mem_size=40), seen)
-    strategy.train(stock_stream().train_stream)
-    mixed = 0
-    for labels, rows, loss in seen.seen.before_backward:
-        homes = [next(e for e in range(3) if label in stock_labels(e)) for label in labels]
-        mixed += len(set(homes)) > 1
-        assert rows == [stock_labels(home) for home in homes]
-        assert loss < 100
-    assert mixed
-
-
-@pytest.mark.parametrize("old", [False, True], ids=["class_incremental_benchmark", "nc_benchmark"])
-def test_stock_class_incremental_logits_hold_all_classes_seen(old):
-    if old:
-        transforms = {"train": (augment(), None), "eval": (plain(), None)}
-        train, test = (as_classification_dataset(Pictures(9, 4, seed), transform_groups=transforms) for seed in (0, 1))
-        benchmark = nc_benchmark(train, test, n_experiences=3, task_labels=False, shuffle=True, seed=3)
-    else:
-        benchmark = stock_stream()
-    seen: set[int] = set()
-    spy = Spy(after_forward=lambda s: own_columns(s.mb_output), after_eval_forward=lambda s: own_columns(s.mb_output))
-    strategy = naive(ClassTextsPlugin(NAMES, class_incremental=True), spy, ReplayPlugin(mem_size=20))
-    for experience in benchmark.train_stream:
-        seen |= set(experience.classes_in_this_experience)
-        strategy.train(experience)
-        assert spy.seen.after_forward[-1][0] == sorted(seen)
-        strategy.eval(benchmark.test_stream[:1])
-        assert spy.seen.after_eval_forward[-1][0] == sorted(seen)
-
-
-def test_stock_experiences_are_given_the_names_of_their_classes():
-    benchmark = stock_stream()
-    strategy = naive(ClassTextsPlugin(NAMES, ["a {c}."]))
-    strategy.train(benchmark.train_stream[:1])
-    experience = benchmark.train_stream[0]
-    seen = Spy(before_training_exp=lambda s: (s.experience.class_names, s.experience.templates))
-    naive(ClassTextsPlugin(NAMES, ["a {c}."]), seen).train(experience)
-    assert seen.seen.before_training_exp == [(tuple(NAMES[label] for label in stock_labels(0)), ("a {c}.",))]
-
-
-def overlapping_stream():
-    """Two stock experiences that share the label 2."""
-    transforms = {"train": (augment(), None), "eval": (plain(), None)}
-    data = as_classification_dataset(Pictures(4, 4, 0), transform_groups=transforms)
-    parts = [data.subset([i for i, y in enumerate(data.targets) if y in labels]) for labels in ((0, 1, 2), (2, 3))]
-    return with_classes_timeline(benchmark_from_datasets(train=parts, test=parts))
-
-
-def test_stock_experiences_that_share_a_class_train_alike_with_and_without_nested_evaluation():
-    def rows(nested):
-        benchmark, spy = overlapping_stream(), Spy(before_backward=lambda s: own_columns(s.mb_output)[0])
-        strategy = naive(ClassTextsPlugin(NAMES[:4]), spy, eval_every=1 if nested else -1)
-        strategy.train(benchmark.train_stream, eval_streams=[benchmark.test_stream])
-        return [sorted(set(row)) for row in spy.seen.before_backward]
-
-    expected = [[0, 1, 2], [0, 1, 2], [2, 3]]
-    assert rows(False) == expected
-    assert rows(True) == expected
-
-
 # ---- errors
 
 
-def test_experience_without_names_is_an_error_that_says_where_names_come_from():
-    with pytest.raises(ValueError, match=r"class_names.*ClassTextsPlugin\(class_names"):
-        naive(ClassTextsPlugin()).train(stock_stream().train_stream[:1])
+def test_data_without_names_is_an_error_with_the_shortest_line_that_gives_them():
+    for strategy in (naive(), FineTune(tiny_model(), train_iterations=1, evaluator=quiet())):
+        for call in (lambda s: s.train(stock_stream().train_stream[:1]), lambda s: s.eval(stock_stream().test_stream)):
+            with pytest.raises(ValueError, match=r'with_class_names\(benchmark, \["cat", "dog"'):
+                call(strategy)
 
 
-def test_model_of_another_kind_is_an_error_that_names_it():
-    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 16 * 16, 3))
-    with pytest.raises(TypeError, match=r"expected a CLIPClassifier.*Sequential"):
-        naive(ClassTextsPlugin(), model=model).train(made_stream().train_stream[:1])
-
-
-def test_no_texts_in_force_is_an_error_that_names_the_remedy():
-    with pytest.raises(RuntimeError, match=r"set_classes.*ClassTextsPlugin"):
+def test_no_classes_at_hand_is_an_error_that_names_the_remedy():
+    with pytest.raises(RuntimeError, match=r"set_classes.*with_class_names"):
         tiny_model()(torch.zeros(1, 3, 16, 16))
-
-
-@pytest.mark.parametrize(
-    ("names", "templates", "message"),
-    [
-        (["cat", "cat"], ["a {c}."], "twice.*cat"),
-        (["cat", " "], ["a {c}."], "non-empty"),
-        (["cat", "dog"], ["a photo."], "hold {c}"),
-        (["cat", "dog"], [], "hold {c}"),
-        (["cat", "dog"], "a {c}.", "list of templates"),
-    ],
-)
-def test_bad_names_or_templates_are_refused_when_the_plugin_is_made(names, templates, message):
-    with pytest.raises(ValueError, match=message):
-        ClassTextsPlugin(names, templates)

@@ -1,0 +1,225 @@
+"""Gives data sets the names of their classes, which then travel with every sample: subsets, buffers, splits, workers."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline, with_task_labels
+from avalanche.benchmarks.scenarios import CLScenario
+from avalanche.benchmarks.utils import ConstantSequence, DataAttribute
+from avalanche.benchmarks.utils.classification_dataset import _make_taskaware_classification_dataset
+
+from avalanche_gift.prompts import DEFAULT_TEMPLATES, class_prompts
+from avalanche_gift.stream_classes import ATTRIBUTE, StreamClasses, TaskClasses
+
+Names = Sequence[str] | Mapping[int, str] | Sequence[Sequence[str]]
+
+
+class NamedClasses(DataAttribute[int]):
+    """For each sample the number of its task in `stream`. Subsets and concatenations keep it; it adds nothing to a batch."""
+
+    def __init__(self, numbers: Any, stream: StreamClasses):
+        super().__init__(numbers, ATTRIBUTE, use_in_getitem=False)
+        self.stream = stream
+
+    def subset(self, indices: Any) -> "NamedClasses":
+        """Of these samples."""
+        return NamedClasses(self.data.subset(indices), self.stream)
+
+    def concat(self, other: Any) -> "NamedClasses":
+        """Raises ValueError for samples of two streams, whose task labels or labels would mean two things in one batch."""
+        if other.stream != self.stream:
+            raise ValueError(
+                f"expected samples of one stream in a buffer or batch, got some of ({self.stream}) and some of "
+                f"({other.stream}); make one benchmark of all tasks, or use no memory across the two"
+            )
+        return NamedClasses(self.data.concat(other.data), self.stream)
+
+
+def name_dataset(dataset: Any, stream: StreamClasses, numbers: int | Sequence[int]) -> Any:
+    """A copy of an Avalanche data set with named classes. numbers: of its samples' tasks, one for all or one each."""
+    if isinstance(numbers, int):
+        numbers = ConstantSequence(numbers, len(dataset))
+    return dataset.update_data_attribute(ATTRIBUTE, NamedClasses(numbers, stream))
+
+
+def with_class_names(
+    benchmark: CLScenario,
+    class_names: Names,
+    templates: Sequence[str] = DEFAULT_TEMPLATES,
+    *,
+    class_incremental: bool | None = None,
+) -> CLScenario:
+    """Any Avalanche benchmark, its data with class names: `with_class_names(SplitCIFAR100(10), CIFAR100.classes)`.
+
+    Args:
+        benchmark: with a stream `train`; validation and online splits are made from the result.
+        class_names: by the label of the original data set (a list or a dict), also if Avalanche has numbered the classes
+            anew. Or one list per training experience, its classes in the order of their labels: needed if labels begin anew
+            in every experience and the benchmark does not know the original ones.
+        templates: with `{c}`; training uses the first, evaluation averages over all.
+        class_incremental: None reads it from the benchmark: task-incremental if its training experiences have different
+            task labels, else class-incremental. False numbers the tasks of a benchmark without task labels.
+
+    Returns:
+        A new benchmark with the same streams; all samples carry task labels (0 throughout if class-incremental).
+
+    Raises:
+        ValueError: for labels without a name, labels that begin anew in a class-incremental stream, or names that the
+            benchmark does not decide.
+    """
+    train = list(benchmark.streams["train"])
+    labels = [_labels(experience.dataset) for experience in train]
+    task_labels = [sorted(_task_labels(experience.dataset)) for experience in train]
+    has_tasks = len({task for tasks in task_labels for task in tasks}) > 1
+    originals = _original_labels(benchmark, labels)
+    if class_incremental is None:
+        class_incremental = not has_tasks
+    elif class_incremental and _restart(labels, task_labels):
+        raise ValueError(
+            "expected labels that run on through a class-incremental stream, got labels that begin anew with each task label; "
+            "make the benchmark with task_labels=False, or leave class_incremental out"
+        )
+    by_experience = _names_by_experience(class_names, labels, originals, restart=has_tasks and _restart(labels, task_labels))
+    if class_incremental:
+        _check_one_name(labels, by_experience)
+    numbered = task_labels if has_tasks or class_incremental else [[number] for number in range(len(train))]
+    tasks = _tasks(labels, by_experience, numbered, tuple(templates), class_incremental)
+    stream = StreamClasses(tuple(tasks), class_incremental)
+    streams = {
+        name: [
+            _named(experience.dataset, stream, place, number_tasks=not class_incremental and not has_tasks)
+            for place, experience in enumerate(each)
+        ]
+        for name, each in benchmark.streams.items()
+    }
+    made = with_task_labels(with_classes_timeline(benchmark_from_datasets(**streams)))
+    facts = _facts(benchmark)
+    for each in made.streams.values():
+        for experience in each:
+            if facts is not None:
+                experience.benchmark = facts
+    return made
+
+
+def _labels(dataset: Any) -> list[int]:
+    return sorted({int(label) for label in dataset.targets.uniques})
+
+
+def _task_labels(dataset: Any) -> set[int]:
+    attribute = getattr(dataset, "targets_task_labels", None)
+    return {0} if attribute is None else {int(task) for task in attribute.uniques}
+
+
+def _restart(labels: Sequence[Sequence[int]], task_labels: Sequence[Sequence[int]]) -> bool:
+    """Whether a label occurs under two task labels."""
+    owners: dict[int, set[tuple[int, ...]]] = {}
+    for own, tasks in zip(labels, task_labels, strict=True):
+        for label in own:
+            owners.setdefault(label, set()).add(tuple(tasks))
+    return any(len(tasks) > 1 for tasks in owners.values())
+
+
+def _original_labels(benchmark: Any, labels: Sequence[Sequence[int]]) -> list[list[int]] | None:
+    """For each experience the label in the original data set of each of its labels; None if they were not renumbered."""
+    mapping = getattr(benchmark, "class_mapping", None)
+    originals = getattr(benchmark, "original_classes_in_exp", None)
+    if mapping is None or originals is None or len(originals) != len(labels):
+        return None
+    back = [{mapping[original]: original for original in own} for own in originals]
+    if any(set(own) - known.keys() for own, known in zip(labels, back, strict=True)):
+        return None
+    return [[known[label] for label in own] for own, known in zip(labels, back, strict=True)]
+
+
+def _names_by_experience(
+    names: Names, labels: Sequence[Sequence[int]], originals: list[list[int]] | None, *, restart: bool
+) -> list[list[str]]:
+    """The name of each label of each training experience."""
+    if isinstance(names, str):
+        raise ValueError(f"expected a list of class names, got the one string {names!r}")
+    if not isinstance(names, Mapping) and names and not isinstance(names[0], str):
+        counts = [len(own) for own in labels]
+        if [len(own) for own in names] != counts:
+            raise ValueError(
+                f"expected class names for experiences of {counts} classes, got lists of {[len(own) for own in names]}"
+            )
+        return [list(own) for own in names]
+    if restart and originals is None:
+        raise ValueError(
+            "expected one list of class names per experience, because labels begin anew in each: "
+            'with_class_names(benchmark, [["cat", "dog"], ["car", "bus"]]); got one list for all'
+        )
+    flat: Mapping[int, str] = names if isinstance(names, Mapping) else dict(enumerate(names))  # type: ignore[arg-type]
+    wanted = labels if originals is None else originals
+    if missing := sorted({label for own in wanted for label in own} - flat.keys()):
+        raise ValueError(f"expected a name for every label of the benchmark, got {len(flat)} names and none for {missing[:20]}")
+    class_prompts(list(flat.values()), DEFAULT_TEMPLATES)
+    return [[flat[label] for label in own] for own in wanted]
+
+
+def _check_one_name(labels: Sequence[Sequence[int]], names: Sequence[Sequence[str]]) -> None:
+    """Raises ValueError for a label of a class-incremental stream that has two names."""
+    known: dict[int, str] = {}
+    for own, called in zip(labels, names, strict=True):
+        for label, name in zip(own, called, strict=True):
+            if known.setdefault(label, name) != name:
+                raise ValueError(
+                    f"expected one class per label of a class-incremental stream, got {known[label]!r} and {name!r} for label "
+                    f"{label}: labels begin anew in each experience; make the benchmark with task_labels=True"
+                )
+
+
+def _tasks(
+    labels: Sequence[Sequence[int]],
+    names: Sequence[Sequence[str]],
+    task_labels: Sequence[Sequence[int]],
+    templates: tuple[str, ...],
+    class_incremental: bool,
+) -> Iterable[TaskClasses]:
+    """One per experience of a class-incremental stream, one per task label otherwise."""
+    if class_incremental:
+        for own, called in zip(labels, names, strict=True):
+            yield TaskClasses(tuple(own), tuple(called), templates)
+        return
+    found: dict[int, dict[int, str]] = {}
+    for own, called, tasks in zip(labels, names, task_labels, strict=True):
+        for task in tasks:
+            found.setdefault(task, {}).update(zip(own, called, strict=True))
+    for task, by_label in sorted(found.items()):
+        yield TaskClasses(tuple(sorted(by_label)), tuple(by_label[label] for label in sorted(by_label)), templates, task)
+
+
+def _named(dataset: Any, stream: StreamClasses, place: int, *, number_tasks: bool) -> Any:
+    """The data set with names and with task labels; place: of its experience in its stream."""
+    targets = [int(label) for label in dataset.targets]
+    if stream.class_incremental or number_tasks or not hasattr(dataset, "targets_task_labels"):
+        task_labels: Any = 0
+        if number_tasks:
+            task_labels = [stream.tasks[number].task_label for number in _numbers_by_label(stream, targets, place)]
+        dataset = _make_taskaware_classification_dataset(dataset, targets=targets, task_labels=task_labels)
+    if stream.class_incremental:
+        return name_dataset(dataset, stream, _numbers_by_label(stream, targets, place))
+    own = [int(task) for task in dataset.targets_task_labels]
+    if strange := sorted(set(own) - stream.task_of_label.keys()):
+        raise ValueError(f"expected the task labels of training, {sorted(stream.task_of_label)}, got also {strange}")
+    return name_dataset(dataset, stream, [stream.task_of_label[task] for task in own])
+
+
+def _numbers_by_label(stream: StreamClasses, targets: Sequence[int], place: int) -> list[int]:
+    """The tasks of samples by their labels; `place`, the task of their own experience, if it has all of them."""
+    if place < len(stream.tasks) and set(targets) <= set(stream.tasks[place].labels):
+        return [place] * len(targets)
+    first: dict[int, int] = {}
+    for number, task in enumerate(stream.tasks):
+        for label in task.labels:
+            first.setdefault(label, number)
+    if missing := sorted(set(targets) - first.keys()):
+        raise ValueError(f"expected the classes of the training stream in every stream, got also the labels {missing[:20]}")
+    return [first[label] for label in targets]
+
+
+def _facts(benchmark: Any) -> SimpleNamespace | None:
+    """What Avalanche's iCaRL asks an experience's benchmark for, if the benchmark given knows it."""
+    counts, order = (getattr(benchmark, name, None) for name in ("n_classes_per_exp", "classes_order"))
+    return None if counts is None or order is None else SimpleNamespace(n_classes_per_exp=counts, classes_order=order)

@@ -1,0 +1,240 @@
+"""Which classes an image is scored among: decided by the data at hand, not by a setting."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from avalanche.models import MultiTaskModule
+from torch import Tensor
+
+from avalanche_gift.losses import MASKED_LOGIT
+from avalanche_gift.models.class_texts import ClassTexts
+from avalanche_gift.prompts import DEFAULT_TEMPLATES, class_prompts
+from avalanche_gift.stream_classes import StreamClasses, classes_of, find_classes
+
+KEPT_TEXTS = 64
+"""Sets of classes whose tokens are kept."""
+
+_NOT_GIVEN: Any = object()
+
+
+@dataclass(frozen=True)
+class ClassScope:
+    """The classes of the experience that a strategy works on.
+
+    own: numbers of its tasks in `stream`. seen: numbers of the tasks trained so far, its own included.
+    """
+
+    stream: StreamClasses
+    own: tuple[int, ...]
+    seen: tuple[int, ...]
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """Of the classes that a class-incremental stream is told apart among."""
+        return self.stream.labels_of(self.seen)
+
+    def tasks_of(self, task_labels: Tensor) -> list[int]:
+        """The tasks of a task-incremental batch, in the order of the stream. ValueError for a label that names none."""
+        present = torch.unique(task_labels).tolist()
+        if strange := sorted(set(present) - self.stream.task_of_label.keys()):
+            raise ValueError(
+                f"expected the task labels {sorted(self.stream.task_of_label)} of the stream at hand ({self.stream}), got also "
+                f"{strange}: samples of another stream"
+            )
+        return sorted(self.stream.task_of_label[label] for label in present)
+
+
+def own_columns(logits: Tensor, sizes: Sequence[int], block_of_row: Tensor) -> Tensor:
+    """From logits over blocks of classes, one block per task, each row's own block: [B, sum of sizes] -> [B, largest size].
+
+    block_of_row: [B]. Columns beyond the size of a row's block hold `MASKED_LOGIT`, so that labels count from 0 in each.
+    """
+    device = logits.device
+    size = torch.tensor(sizes, device=device)
+    start = (size.cumsum(0) - size)[block_of_row]
+    column = torch.arange(max(sizes), device=device)
+    beyond = column[None, :] >= size[block_of_row][:, None]
+    places = (start[:, None] + column[None, :]).masked_fill(beyond, 0)
+    return logits.gather(1, places).masked_fill(beyond, MASKED_LOGIT)
+
+
+class ScopedClassifier(MultiTaskModule):
+    """Scores images among the classes that the data names.
+
+    Avalanche's strategies show each experience to the model (`adaptation`) and hand
+    over the task labels of every batch, in training, evaluation, teachers and reference passes alike:
+
+    - task-incremental streams: each row among the classes of its own task; a batch of several tasks gets as many columns as
+      the largest has classes, the others of a row masked;
+    - class-incremental streams: all rows among all classes trained so far and those of the experience, column = label.
+
+    Without a strategy, `set_classes` names them. Subclasses tokenise prompts and score images against them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._texts: ClassTexts | None = None
+        self._scope: ClassScope | None = None
+        self._training_scope: ClassScope | None = None
+        self._trained: dict[str, set[int]] = {}
+        self._built: dict[Any, ClassTexts] = {}
+
+    @abstractmethod
+    def tokenize_classes(
+        self, prompts: Sequence[Sequence[str]], *, columns: Sequence[int] | None = None, width: int | None = None
+    ) -> ClassTexts:
+        """The texts of classes, from the prompts of each."""
+
+    @abstractmethod
+    def _scores(self, images: Tensor, texts: ClassTexts) -> Tensor:
+        """[N, 3, H, W] -> logits [N, columns of `texts`]."""
+
+    @property
+    def class_texts(self) -> ClassTexts | None:
+        """What `model(images)` compares images with: the classes of the experience at hand, or those set; None for neither."""
+        return self._texts if self._scope is None else self._texts_of(self._scope)
+
+    @class_texts.setter
+    def class_texts(self, texts: ClassTexts | None) -> None:
+        """Sets them until a strategy shows the next experience with class names. Nothing is encoded before it is needed."""
+        self._texts, self._scope, self._training_scope = texts, None, None
+
+    def set_classes(self, class_names: Sequence[str], templates: Sequence[str] = DEFAULT_TEMPLATES) -> None:
+        """Sets the classes by name, for use without a stream; column k of the logits is `class_names[k]`."""
+        self.class_texts = self.tokenize_classes(class_prompts(class_names, templates))
+
+    @contextmanager
+    def using(self, texts: ClassTexts) -> Iterator[None]:
+        """Within the block images are compared with these texts, whatever the experience."""
+        before = self._texts, self._scope, self._training_scope
+        self.class_texts = texts
+        try:
+            yield
+        finally:
+            self._texts, self._scope, self._training_scope = before
+
+    def among(self, labels: Sequence[int]) -> ClassTexts:
+        """Texts of some classes of the class-incremental stream at hand, at the columns of their labels, for `using`."""
+        assert self._scope is not None and self._scope.stream.class_incremental
+        return self._texts_of_labels(self._scope, tuple(sorted(labels)))
+
+    def adaptation(self, experience: Any) -> None:
+        """Avalanche's hook before each experience, in training and evaluation: takes up the names that its data carries.
+
+        Raises ValueError if the data has no names and none were set by `set_classes`.
+        """
+        if find_classes(experience) is None and self._texts is not None:
+            return
+        found = classes_of(experience)
+        trained = self._trained.setdefault(found.stream.digest, set())
+        if self.training:
+            trained.update(found.numbers)
+            self.known_train_tasks_labels |= {task.task_label for task in found.tasks}
+        if not hasattr(experience, "task_labels") and hasattr(experience.dataset, "targets_task_labels"):
+            # Online and validation splits lose the attribute, without which strategies do not hand task labels to a model.
+            experience.task_labels = sorted(experience.dataset.targets_task_labels.uniques)
+        self._texts = None
+        self._scope = ClassScope(found.stream, found.numbers, tuple(sorted(trained.union(found.numbers))))
+        if self.training:
+            self._training_scope = self._scope
+
+    @property
+    def scope(self) -> ClassScope | None:
+        """The classes of the experience at hand; None before the first, and after `set_classes`."""
+        return self._scope
+
+    def trained_tasks(self) -> dict[str, list[int]]:
+        """The numbers of the tasks trained so far, by the digest of their stream's classes: what a checkpoint keeps."""
+        return {digest: sorted(tasks) for digest, tasks in self._trained.items() if tasks}
+
+    def restore_trained_tasks(self, tasks: Mapping[str, Sequence[int]]) -> None:
+        """What `trained_tasks` returned."""
+        self._trained = {digest: set(numbers) for digest, numbers in tasks.items()}
+
+    def forward(self, images: Tensor, task_labels: Tensor | int | None = _NOT_GIVEN) -> Any:
+        """[N, 3, H, W] -> logits [N, classes].
+
+        task_labels: [N], or one for all rows; needed for batches of several tasks of a task-incremental stream. None, as
+        Avalanche means it: the logits among each trained task's classes, {task label: [N, classes]}.
+        """
+        if task_labels is None:
+            return self.forward_all_tasks(images)
+        scope = self._scope
+        if scope is None or scope.stream.class_incremental or task_labels is _NOT_GIVEN:
+            return self._scores(images, self._texts_at_hand())
+        if isinstance(task_labels, int):
+            return self.forward_single_task(images, task_labels)
+        tasks = scope.tasks_of(task_labels)
+        texts = self._texts_of_tasks(scope.stream, tuple(tasks))
+        logits = self._scores(images, texts)
+        if len(tasks) == 1:
+            return logits
+        labels = torch.tensor([scope.stream.tasks[task].task_label for task in tasks], device=task_labels.device)
+        block_of_row = (task_labels[:, None] == labels[None, :]).int().argmax(1)
+        return own_columns(logits, [len(scope.stream.tasks[task].labels) for task in tasks], block_of_row)
+
+    def forward_single_task(self, images: Tensor, task_label: int) -> Tensor:
+        """Logits among the classes of one task, or, class-incremental, among those of the experience at hand."""
+        scope = self._scope
+        if scope is None or scope.stream.class_incremental:
+            return self._scores(images, self._texts_at_hand())
+        (task,) = scope.tasks_of(torch.tensor([task_label]))
+        return self._scores(images, self._texts_of_tasks(scope.stream, (task,)))
+
+    def forward_all_tasks(self, images: Tensor) -> dict[int, Tensor]:
+        """By task label, among the classes of each task trained so far; one entry, 0, for a class-incremental stream."""
+        scope = self._scope
+        if scope is None or scope.stream.class_incremental:
+            return {0: self._scores(images, self._texts_at_hand())}
+        labels = [scope.stream.tasks[task].task_label for task in sorted(self._trained.get(scope.stream.digest, ()))]
+        return {label: self.forward_single_task(images, label) for label in labels}
+
+    def train(self, mode: bool = True) -> Any:
+        if mode and self._training_scope is not None:
+            self._scope = self._training_scope  # the way back from an evaluation within training
+        return super().train(mode)
+
+    def _texts_at_hand(self) -> ClassTexts:
+        texts = self.class_texts
+        if texts is None:
+            raise RuntimeError(
+                "expected classes to compare images with, got none: call model.set_classes([...]), or train and evaluate "
+                "through a strategy on data with class names (avalanche_gift.benchmarks.with_class_names)"
+            )
+        self._texts = None if self._texts is None else self._texts.to(self._adaptation_device)
+        return texts.to(self._adaptation_device)
+
+    def _texts_of(self, scope: ClassScope) -> ClassTexts:
+        """Of a batch whose task labels are not given."""
+        if scope.stream.class_incremental:
+            return self._texts_of_labels(scope, scope.labels)
+        if len(scope.own) > 1:
+            raise ValueError(
+                f"expected task labels with a batch of data of {len(scope.own)} tasks ({scope.stream}), got none: call "
+                "model(images, task_labels)"
+            )
+        return self._texts_of_tasks(scope.stream, scope.own)
+
+    def _texts_of_tasks(self, stream: StreamClasses, tasks: tuple[int, ...]) -> ClassTexts:
+        """The classes of these tasks one behind the other."""
+        return self._tokenized((stream, tasks), lambda: {"prompts": [each for n in tasks for each in stream.tasks[n].prompts]})
+
+    def _texts_of_labels(self, scope: ClassScope, labels: tuple[int, ...]) -> ClassTexts:
+        """Of a class-incremental stream, at the columns of their labels; as wide as the scope's classes need."""
+        width = max(scope.labels) + 1
+        prompts = [scope.stream.prompts_of_class[label] for label in labels]
+        gaps = {} if labels == tuple(range(width)) else {"columns": labels, "width": width}
+        return self._tokenized((scope.stream, labels, width), lambda: {"prompts": prompts, **gaps})
+
+    def _tokenized(self, key: Any, arguments: Callable[[], dict[str, Any]]) -> ClassTexts:
+        """Made once for a set of classes, on the device of the model."""
+        device = self._adaptation_device
+        texts = self._built.pop(key, None) or self.tokenize_classes(**arguments())
+        self._built[key] = texts.to(device)
+        while len(self._built) > KEPT_TEXTS:
+            del self._built[next(iter(self._built))]
+        return self._built[key]
