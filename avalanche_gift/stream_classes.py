@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -167,3 +167,20 @@ def check_protocol(class_incremental: bool | None, stream: StreamClasses, strate
             f"class_incremental={class_incremental} of {strategy} says, got data of a {stream.protocol} one ({stream}); make "
             f"the stream with class_incremental={class_incremental}, or leave the argument of the strategy out"
         )
+
+
+def check_memories(plugins: Iterable[Any], stream: StreamClasses) -> None:
+    """Raises ValueError if a memory of a plugin holds samples of another stream, whose labels would mean other classes."""
+    for plugin in plugins:
+        memory = getattr(getattr(plugin, "storage_policy", None), "buffer", None)
+        found = None if memory is None else find_classes(memory)
+        if found is not None and found.stream != stream:
+            raise other_stream(stream, found.stream)
+
+
+def other_stream(one: StreamClasses, other: StreamClasses) -> ValueError:
+    """The error for samples that two streams number by the same labels."""
+    return ValueError(
+        f"expected samples of one stream in a memory or batch, got some of ({one}) and some of ({other}); make one benchmark "
+        "of all tasks, or use no memory across the two"
+    )

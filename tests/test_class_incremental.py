@@ -13,6 +13,7 @@ from world import made_stream, quiet, tiny_model
 from avalanche_gift.benchmarks import SplitCIFAR100CLIP, SplitTinyImageNetCLIP
 from avalanche_gift.benchmarks.class_names import _load, base_names, base_prompts, class_names, class_order
 from avalanche_gift.evaluation import ClassIncrementalAccuracy, class_incremental_metrics, pooled_accuracies
+from avalanche_gift.stream_classes import classes_of
 from avalanche_gift.training import FineTune
 
 TRANSFORMS = {"train_transform": lambda picture: picture, "eval_transform": lambda picture: picture}
@@ -190,8 +191,6 @@ def test_task_incremental_streams_are_refused():
 
 
 def test_synthetic_pictures_are_asked_for_by_good_photos(root):
-    from avalanche_gift.training.plugins.synthetic_replay import generation_prompts
-
     first = SplitCIFAR100CLIP(root, 10, **TRANSFORMS).train_stream[0]
     assert first.templates == ("a bad photo of a {c}.",)
-    assert generation_prompts(first) == [f"a photo of a {name}." for name in first.class_names]
+    assert classes_of(first).generation_prompts == [f"a photo of a {name}." for name in first.class_names]

@@ -17,9 +17,9 @@ from avalanche_gift.cli_generate import plan_of
 from avalanche_gift.config import RunConfig
 from avalanche_gift.generation import PerTask
 from avalanche_gift.run import build
+from avalanche_gift.stream_classes import classes_of
 from avalanche_gift.stream_prompts import base_of, stream_prompts
 from avalanche_gift.training.plugins import SyntheticReplayPlugin
-from avalanche_gift.training.plugins.synthetic_replay import generation_prompts
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*not comparable with published ones:UserWarning", "ignore:the mini CLIP does not know:UserWarning"
@@ -109,7 +109,7 @@ def test_every_named_stream_has_the_prompts_of_its_experiences(benchmark, data):
     where = None if benchmark in ("mini", "digits") else str(data)
     config = RunConfig(strategy="gift", benchmark=benchmark, model="clip-tiny", data=where, seed=0)
     stream = load_benchmark(config, load_model("clip-tiny")).train_stream
-    assert stream_prompts(benchmark) == [(each.task_name, generation_prompts(each)) for each in stream]
+    assert stream_prompts(benchmark) == [(each.task_name, classes_of(each).generation_prompts) for each in stream]
 
 
 def test_base_prompts_are_imagenets_or_the_benchmarks_own():

@@ -10,7 +10,7 @@ from avalanche.benchmarks.utils import ConstantSequence, DataAttribute
 from avalanche.benchmarks.utils.classification_dataset import _make_taskaware_classification_dataset
 
 from avalanche_gift.prompts import DEFAULT_TEMPLATES, class_prompts
-from avalanche_gift.stream_classes import ATTRIBUTE, StreamClasses, TaskClasses
+from avalanche_gift.stream_classes import ATTRIBUTE, StreamClasses, TaskClasses, other_stream
 
 Names = Sequence[str] | Mapping[int, str] | Sequence[Sequence[str]]
 
@@ -29,10 +29,7 @@ class NamedClasses(DataAttribute[int]):
     def concat(self, other: Any) -> "NamedClasses":
         """Raises ValueError for samples of two streams, whose task labels or labels would mean two things in one batch."""
         if other.stream != self.stream:
-            raise ValueError(
-                f"expected samples of one stream in a buffer or batch, got some of ({self.stream}) and some of "
-                f"({other.stream}); make one benchmark of all tasks, or use no memory across the two"
-            )
+            raise other_stream(self.stream, other.stream)
         return NamedClasses(self.data.concat(other.data), self.stream)
 
 
@@ -68,6 +65,7 @@ def with_class_names(
         ValueError: for labels without a name, labels that begin anew in a class-incremental stream, or names that the
             benchmark does not decide.
     """
+    class_prompts([], templates)
     train = list(benchmark.streams["train"])
     labels = [_labels(experience.dataset) for experience in train]
     task_labels = [sorted(_task_labels(experience.dataset)) for experience in train]

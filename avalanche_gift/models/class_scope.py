@@ -48,18 +48,19 @@ class ClassScope:
         return sorted(self.stream.task_of_label[label] for label in present)
 
 
-def own_columns(logits: Tensor, sizes: Sequence[int], block_of_row: Tensor) -> Tensor:
-    """From logits over blocks of classes, one block per task, each row's own block: [B, sum of sizes] -> [B, largest size].
+def own_columns(logits: Tensor, labels_of_tasks: Sequence[Sequence[int]], task_of_row: Tensor) -> Tensor:
+    """From logits over several tasks' classes, one task behind the other, those of each row's own task: [B, width].
 
-    block_of_row: [B]. Columns beyond the size of a row's block hold `MASKED_LOGIT`, so that labels count from 0 in each.
+    logits: [B, classes of all tasks]. labels_of_tasks: the labels of each task's classes. task_of_row: [B], places in that
+    list. Column = label; the columns that are no class of a row's own task hold `MASKED_LOGIT`.
     """
-    device = logits.device
-    size = torch.tensor(sizes, device=device)
-    start = (size.cumsum(0) - size)[block_of_row]
-    column = torch.arange(max(sizes), device=device)
-    beyond = column[None, :] >= size[block_of_row][:, None]
-    places = (start[:, None] + column[None, :]).masked_fill(beyond, 0)
-    return logits.gather(1, places).masked_fill(beyond, MASKED_LOGIT)
+    width = 1 + max(label for labels in labels_of_tasks for label in labels)
+    sources, first = torch.full((len(labels_of_tasks), width), -1), 0
+    for task, labels in enumerate(labels_of_tasks):
+        sources[task, list(labels)] = torch.arange(first, first + len(labels))
+        first += len(labels)
+    source = sources.to(logits.device)[task_of_row]
+    return logits.gather(1, source.clamp(min=0)).masked_fill(source < 0, MASKED_LOGIT)
 
 
 class ScopedClassifier(MultiTaskModule):
@@ -68,9 +69,10 @@ class ScopedClassifier(MultiTaskModule):
     Avalanche's strategies show each experience to the model (`adaptation`) and hand
     over the task labels of every batch, in training, evaluation, teachers and reference passes alike:
 
-    - task-incremental streams: each row among the classes of its own task; a batch of several tasks gets as many columns as
-      the largest has classes, the others of a row masked;
-    - class-incremental streams: all rows among all classes trained so far and those of the experience, column = label.
+    - task-incremental streams: each row among the classes of its own task, whichever tasks the batch mixes;
+    - class-incremental streams: all rows among all classes trained so far and those of the experience.
+
+    The column of a class is its label; columns without a class to compare with hold `losses.MASKED_LOGIT`.
 
     Without a strategy, `set_classes` names them. Subclasses tokenise prompts and score images against them.
     """
@@ -174,8 +176,8 @@ class ScopedClassifier(MultiTaskModule):
         if len(tasks) == 1:
             return logits
         labels = torch.tensor([scope.stream.tasks[task].task_label for task in tasks], device=task_labels.device)
-        block_of_row = (task_labels[:, None] == labels[None, :]).int().argmax(1)
-        return own_columns(logits, [len(scope.stream.tasks[task].labels) for task in tasks], block_of_row)
+        task_of_row = (task_labels[:, None] == labels[None, :]).int().argmax(1)
+        return own_columns(logits, [scope.stream.tasks[task].labels for task in tasks], task_of_row)
 
     def forward_single_task(self, images: Tensor, task_label: int) -> Tensor:
         """Logits among the classes of one task, or, class-incremental, among those of the experience at hand."""
@@ -220,8 +222,11 @@ class ScopedClassifier(MultiTaskModule):
         return self._texts_of_tasks(scope.stream, scope.own)
 
     def _texts_of_tasks(self, stream: StreamClasses, tasks: tuple[int, ...]) -> ClassTexts:
-        """The classes of these tasks one behind the other."""
-        return self._tokenized((stream, tasks), lambda: {"prompts": [each for n in tasks for each in stream.tasks[n].prompts]})
+        """The classes of one task at the columns of their labels, or of several tasks one behind the other."""
+        prompts = [each for number in tasks for each in stream.tasks[number].prompts]
+        labels = stream.tasks[tasks[0]].labels
+        gaps = {} if len(tasks) > 1 or labels == tuple(range(len(labels))) else {"columns": labels, "width": max(labels) + 1}
+        return self._tokenized((stream, tasks), lambda: {"prompts": prompts, **gaps})
 
     def _texts_of_labels(self, scope: ClassScope, labels: tuple[int, ...]) -> ClassTexts:
         """Of a class-incremental stream, at the columns of their labels; as wide as the scope's classes need."""

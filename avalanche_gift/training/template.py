@@ -15,7 +15,7 @@ from avalanche_gift import distributed
 from avalanche_gift.models import CLIPClassifier
 from avalanche_gift.names import check_name
 from avalanche_gift.schedule import usual_warmup
-from avalanche_gift.stream_classes import check_protocol, classes_of
+from avalanche_gift.stream_classes import check_memories, check_protocol, classes_of
 from avalanche_gift.training.backward import backward, finish_step
 from avalanche_gift.training.criterion import ClassificationLoss
 from avalanche_gift.training.loss_terms import record_term
@@ -124,7 +124,10 @@ class FineTune(SupervisedTemplate):
 
     def model_adaptation(self, model: Any = None) -> Any:
         """Shows the experience's classes to the model. ValueError for data of another protocol than `class_incremental`."""
-        check_protocol(self.class_incremental, classes_of(self.experience).stream, type(self).__name__)
+        stream = classes_of(self.experience).stream
+        check_protocol(self.class_incremental, stream, type(self).__name__)
+        if self.is_training:
+            check_memories(self.plugins, stream)
         return super().model_adaptation(model)
 
     def forward(self) -> Tensor:
