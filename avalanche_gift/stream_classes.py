@@ -164,8 +164,8 @@ def check_protocol(class_incremental: bool | None, stream: StreamClasses, strate
     if class_incremental not in (None, stream.class_incremental):
         raise ValueError(
             f"expected a {'class' if class_incremental else 'task'}-incremental stream, as "
-            f"class_incremental={class_incremental} of {strategy} says, got data of a {stream.protocol} one ({stream}); make "
-            f"the stream with class_incremental={class_incremental}, or leave the argument of the strategy out"
+            f"class_incremental={class_incremental} of {strategy} says, got data of a {stream.protocol} one ({stream}); change "
+            f"that argument, or make the stream with class_incremental={class_incremental}"
         )
 
 

@@ -27,9 +27,8 @@ def SplitCIFAR100CLIP(
     """CIFAR100 in 10, 20 or 50 steps of as many classes (any divisor of 100 is taken).
 
     The class at place k of the fixed order has label k; names keep their underscores; the one template is "a bad photo of a
-    {c}."; prompts for synthetic pictures are "a photo of a {c}.". Class-incremental (default): evaluate with
-    `ClassTextsPlugin(class_incremental=True)` and the metric `ClassIncrementalAccuracy`. Otherwise every step counts its labels
-    from 0.
+    {c}."; prompts for synthetic pictures are "a photo of a {c}.". Class-incremental (default): the metric
+    is `ClassIncrementalAccuracy`. Otherwise every step counts its labels from 0.
     The reference also tests with the random train transform; for that, give it as eval_transform, too.
     options: shots, max_pictures, seed, skip_unreadable and cache_dir, as `clip_benchmark`.
     Raises ValueError for steps that don't divide the classes or an order that is no permutation, and as `read_dataset`.
