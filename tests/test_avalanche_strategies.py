@@ -110,7 +110,7 @@ def test_augmentation_is_still_that_of_the_group_asked_for():
 
 def test_a_class_incremental_stream_keeps_its_labels():
     old = stream(class_incremental=True)
-    new = running_labels(old, class_incremental=True)
+    new = running_labels(old)
     for a, b in zip(old.train_stream, new.train_stream, strict=True):
         assert list(a.dataset.targets) == list(b.dataset.targets)
 

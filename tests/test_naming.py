@@ -441,3 +441,9 @@ def test_the_accuracy_of_a_hand_made_evaluation_is_that_of_the_stock_metric_in_b
             with torch.no_grad():
                 expected = float((model(images).argmax(1) == wanted).float().mean())
             assert results[f"Top1_Acc_Exp/eval_phase/test_stream/Task{k:03d}/Exp{k:03d}"] == pytest.approx(expected)
+
+
+def test_new_names_replace_those_that_the_data_had():
+    named = with_class_names(plain_tasks(), [["sun", "moon"], ["hill", "lake"]])
+    strategy = naive()
+    assert evaluated(strategy, named.test_stream) == {0: ["sun", "moon"], 1: ["hill", "lake"]}

@@ -37,7 +37,10 @@ def name_dataset(dataset: Any, stream: StreamClasses, numbers: int | Sequence[in
     """A copy of an Avalanche data set with named classes. numbers: of its samples' tasks, one for all or one each."""
     if isinstance(numbers, int):
         numbers = ConstantSequence(numbers, len(dataset))
-    return dataset.update_data_attribute(ATTRIBUTE, NamedClasses(numbers, stream))
+    attribute = NamedClasses(numbers, stream)
+    named = dataset.update_data_attribute(ATTRIBUTE, attribute)
+    setattr(named, ATTRIBUTE, attribute)  # Avalanche leaves the field of an attribute that was there before as it was
+    return named
 
 
 def with_class_names(

@@ -82,7 +82,7 @@ def avalanche_strategy(
     own = [
         *(plugins or ()),
         state,
-        *([OwnTaskColumnsPlugin(counts)] if separate else []),
+        OwnTaskColumnsPlugin(classes_of(benchmark.train_stream[0]).stream, mask=separate),
         StoredPicturesPlugin(),
         FreshOptimizerPlugin(),
         IterationsPlugin(train_iterations, seed=seed),
