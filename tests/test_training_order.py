@@ -1,11 +1,13 @@
 """Metrics of any order and number of trainings, worked by hand: what is undefined is absent, never stale."""
 
+import copy
 import json
 
 import pytest
-from avalanche.benchmarks import benchmark_with_validation_stream, split_online_stream
+from avalanche.benchmarks import CLStream, benchmark_with_validation_stream, nc_benchmark, split_online_stream
+from avalanche.benchmarks.scenarios.dataset_scenario import DatasetExperience
 from avalanche.benchmarks.scenarios.online import split_continuous_linear_decay_stream
-from scripted import benchmark, evaluate, run, scripted
+from scripted import benchmark, dataset, evaluate, run, scripted
 
 from avalanche_gift.evaluation import AccuracyMatrix
 
@@ -204,6 +206,49 @@ def test_one_evaluation_stands_for_all_rows_of_a_model_that_never_changes():
 
 
 benchmark_of_three = benchmark()
+
+
+def test_old_style_streams_and_their_slices_are_one_stream():
+    source = dataset(0, 40, labels=range(4))
+    stream, metric = nc_benchmark(source, source, n_experiences=2, task_labels=False, fixed_class_order=range(4)), matrix()
+    strategy = scripted(metric, classes=4)
+    strategy.model.answers = {(0, i): i % 4 for i in range(40)}
+    strategy.train(stream.train_stream[1:])
+    for part in (stream.test_stream[:1], stream.test_stream[1:]):
+        strategy.model.right = {0: 20}
+        strategy.eval(part)
+    strategy.train(stream.train_stream[0])
+    strategy.model.right = {0: 10}
+    found = strategy.eval(stream.test_stream)
+    assert metric.rows() == [[None, None], [50, 50], [30, 20]]  # of the first ten images six have labels 0 and 1
+    assert published(found) == pytest.approx({"Transfer": 50, "Average": 37.5, "Last": 25, "Forgetting": 20 - 50})
+
+
+def test_a_stream_that_is_generated_has_its_length_once_it_was_walked():
+    made = (experience for experience in benchmark().test_stream)
+    stream, metric = CLStream("test", made), matrix()
+    strategy = scripted(metric)
+    assert published(evaluate(strategy, [next(iter(stream))], ROWS[0])) == {}
+    assert published(evaluate(strategy, stream, ROWS[0])) == {"ZeroShot": 20}
+
+
+def test_experiences_of_no_stream_are_trained_and_evaluated_without_a_trace_but_for_a_row():
+    stream, metric = benchmark(), matrix()
+    strategy, alone = scripted(metric), DatasetExperience(dataset=dataset(0), current_experience=0)
+    assert published(strategy.eval([alone])) == {}
+    strategy.train(alone, eval_streams=[])
+    assert published(evaluate(strategy, stream.test_stream, ROWS[1])) == pytest.approx({"Average": 140 / 3, "Last": 140 / 3})
+
+
+def test_a_copy_goes_on_with_the_streams_it_is_given():
+    stream, metric = benchmark(), matrix()
+    run(scripted(metric), stream, (2, 0), ROWS[:3])
+    again = copy.deepcopy(metric)
+    strategy = scripted(again)
+    strategy.train(stream.train_stream[1])
+    found = evaluate(strategy, stream.test_stream, ROWS[3])
+    assert published(found) == pytest.approx({"Transfer": 22.5, "Average": 490 / 9, "Last": 60, "Forgetting": -25})
+    assert len(metric.rows()) == 3
 
 
 def test_a_state_goes_through_json_and_goes_on_in_its_order():

@@ -88,9 +88,9 @@ class StreamMetric(PluginMetric[dict[str, float]]):
 
     def counts(self, experience: Any) -> bool:
         """Whether the evaluation of this experience, which begins, counts."""
-        if self._in_train or experience.origin_stream.name != self.stream:
+        stream = _stream(experience)
+        if self._in_train or stream is None or stream.name != self.stream:
             return False
-        stream = _whole(experience.origin_stream)
         if self._watched is None:
             self._watched = stream
             self._columns = max(self._columns, len(stream) if hasattr(stream, "__len__") else sum(1 for _ in stream))
@@ -100,10 +100,14 @@ class StreamMetric(PluginMetric[dict[str, float]]):
         """To be published at x, in training iterations."""
         return [MetricValue(self, self._key(name), value, x) for name, value in results.items()]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the streams: a copy would take them for others than those that it is given, and hold their data."""
+        return {**self.__dict__, "_watched": None, "_train_stream": None}
+
     def _covered(self, origin: Any, at_once: int) -> list[int] | None:
-        if origin is None or origin.origin_stream.name != "train":
+        stream = _stream(origin)
+        if stream is None or stream.name != "train":
             return None
-        stream = _whole(origin.origin_stream)
         if self._train_stream is None:
             self._train_stream = stream
         if stream is not self._train_stream:
@@ -135,7 +139,11 @@ def _origin(experience: Any) -> tuple[Any, bool]:
     return experience.origin_experience, not experience.is_first_subexp
 
 
-def _whole(stream: Any) -> Any:
-    """The stream that a slice was taken from: the older streams name the slice itself as the origin."""
+def _stream(experience: Any) -> Any:
+    """The whole stream of an experience, which older streams don't give for a slice; None for an experience of no stream."""
+    try:
+        stream = experience.origin_stream
+    except (AssertionError, AttributeError):  # Avalanche asserts that it is set
+        return None
     benchmark = getattr(stream, "benchmark", None)
     return stream if benchmark is None else benchmark.streams[stream.name]
