@@ -22,7 +22,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def report(arguments: argparse.Namespace) -> int:
-    from avalanche_gift.evaluation import find_runs, format_accuracy, format_table
+    from avalanche_gift.evaluation import find_runs, format_accuracy, format_table, training_order
 
     found = [run for folder in arguments.folders for run in find_runs(folder)]
     if not found:
@@ -34,7 +34,8 @@ def report(arguments: argparse.Namespace) -> int:
     comparable: dict[str, list[dict[str, Any]]] = {}
     for result in results:
         config = {key: value for key, value in result["config"].items() if key not in ("strategy", "seed")}
-        comparable.setdefault(json.dumps([result["experiences"], config], sort_keys=True), []).append(result)
+        kind = json.dumps([result["experiences"], training_order(result), config], sort_keys=True)
+        comparable.setdefault(kind, []).append(result)
     for group in comparable.values():
         print(f"{group[0]['benchmark']}: {' '.join(group[0]['experiences'])}\n{format_table(group)}\n")
     if arguments.html:

@@ -107,7 +107,8 @@ def _run(
     benchmark = load_benchmark(config, model)
     state = RunState(config, benchmark, folder)
     found = state.found(report)
-    matrix = AccuracyMatrix()
+    unchanging = config.strategy == "zero-shot" and not config.class_incremental
+    matrix = AccuracyMatrix(unchanging_every=config.train_iterations if unchanging else None)
     pooled = [ClassIncrementalAccuracy()] if config.class_incremental else []
     sizes = None if found is None else found["run"]["logs"]
     about = {**config.settings(), "versions": software_versions()}
@@ -127,7 +128,6 @@ def _run(
     results = _results(config, benchmark, strategy, matrix, used)
     if pooled:
         among_all = pooled[0].result()
-        among_all.setdefault("average", among_all["last"])  # joint, whose one training is all there is
         results["class_incremental"] = {name: among_all[name] for name in ("average", "last")}
         report(
             f"{config.strategy}, seed {config.seed}, among all classes seen: Average {among_all['average']:.2f}, "
@@ -149,8 +149,8 @@ def _results(
 ) -> dict[str, Any]:
     experiences = [experience.task_name for experience in benchmark.train_stream]
     accuracy: list[Any] = matrix.rows()
-    if len(accuracy) == 1:  # zero-shot: the same throughout
-        accuracy = accuracy * (len(experiences) + 1)
+    in_order = list(range(len(experiences)))
+    order = matrix.training_order or in_order
     if at_once := isinstance(strategy, Joint):  # one training, which stands for them all
         accuracy[1:] = [accuracy[-1]] * len(experiences)
     return {
@@ -163,7 +163,8 @@ def _results(
         "versions": software_versions(),
         "accuracy": accuracy,
         **({"trained_at_once": True} if at_once else {}),
-        "metrics": at_once_metrics(accuracy[1:]) if at_once else continual_metrics(accuracy[1:]),
+        **({} if order == in_order else {"training_order": order}),
+        "metrics": at_once_metrics(accuracy[1:]) if at_once else continual_metrics(accuracy[1:], order),
         "seconds": used.seconds,
         "peak_memory_bytes": used.peak_memory_bytes,
         "footprint": footprint(strategy),

@@ -176,17 +176,6 @@ def test_a_row_that_was_skipped_leaves_only_last(benchmark, make_metric):
     assert metric.rows()[:2] == [[None] * 3] * 2
 
 
-def test_training_more_often_than_there_are_columns_leaves_only_last(benchmark, make_metric):
-    metric = make_metric(figure=False)
-    strategy = naive(metric)
-    run(strategy, benchmark)
-    strategy.train(benchmark.train_stream[0])
-    before = len(strategy.evaluator.get_all_metrics()[key("Transfer")][0])
-    strategy.eval(benchmark.test_stream)
-    assert metric.result() == {"last": pytest.approx(sum(accuracies(strategy.model)) / 3)}
-    assert len(strategy.evaluator.get_all_metrics()[key("Transfer")][0]) == before
-
-
 def test_there_is_no_result_between_a_training_and_its_evaluation(benchmark, make_metric):
     metric = make_metric()
     strategy = naive(metric)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from avalanche_gift.evaluation.metrics import average, continual_metrics, forgetting, last, transfer
+from avalanche_gift.evaluation.metrics import average, continual_metrics, forgetting, last, measured_metrics, transfer
 
 ROWS = [[80, 40, 20], [70, 90, 30], [50, 60, 95]]
 
@@ -136,3 +136,58 @@ def test_zscls_published_triples_come_out_of_matrices_with_its_published_columns
 def test_a_matrix_that_is_none_is_refused_with_what_came(metric, rows, message):
     with pytest.raises(ValueError, match=message):
         metric(rows)
+
+
+def test_hand_worked_values_of_another_order():
+    rows, order = [[20, 30, 90], [80, 20, 70], [70, 60, 50]], (2, 0, 1)
+    assert transfer(rows, order) == (20 + (30 + 20) / 2) / 2  # 22.5; read as 0, 1, 2 it would be (30 + (90 + 70) / 2) / 2
+    assert forgetting(rows, order) == (50 - 90 + 70 - 80) / 2  # -25; read as 0, 1, 2 it would be (70 - 20 + 60 - 20) / 2
+    assert average(rows, order) == pytest.approx(490 / 9) and last(rows, order) == 60
+
+
+def test_an_experience_may_come_twice_or_never():
+    rows, order = [[50, 20, 5], [40, 90, 15], [80, 60, 40]], (0, 1, 0)
+    assert continual_metrics(rows, order) == {
+        "transfer": (20 + (5 + 15 + 40) / 3) / 2,  # column 1 before its training, and column 2, which has none, throughout
+        "average": pytest.approx(400 / 9),
+        "last": 60,
+        "forgetting": 60 - 90,  # of experience 1 alone: 0 is the one trained latest
+    }
+    assert continual_metrics([[50], [60]], (0, 0)) == {"transfer": None, "average": 55, "last": 60, "forgetting": None}
+
+
+@pytest.mark.parametrize("n", [2, 3, 7])
+def test_the_order_and_the_columns_may_be_renamed_together(n):
+    rng = np.random.default_rng(n)
+    rows, order = rng.uniform(0, 100, (n, n)), rng.permutation(n).tolist()
+    renamed = np.empty_like(rows)
+    renamed[:, order] = rows
+    assert continual_metrics(renamed.tolist(), order) == pytest.approx(continual_metrics(rows.tolist()))
+
+
+@pytest.mark.parametrize("metric", [transfer, average, last, forgetting, continual_metrics])
+@pytest.mark.parametrize("order", [(0,), (0, 1, 0), (0, 2), (-1, 0)])
+def test_an_order_that_does_not_fit_the_matrix_is_refused(metric, order):
+    with pytest.raises(ValueError, match=r"order of 2 experiences from 0 to 1, one per row, got \["):
+        metric([[1, 2], [3, 4]], order)
+
+
+def test_of_a_matrix_with_holes_what_needs_a_missing_cell_is_none():
+    nothing = dict.fromkeys(("transfer", "average", "last", "forgetting"))
+    assert measured_metrics([[None, 20], [60, 70]], [[0], [1]]) == nothing | {"transfer": 20, "last": 65}
+    assert measured_metrics([[80, None], [60, 70]], [[0], [1]]) == nothing | {"last": 65, "forgetting": -20}
+    assert measured_metrics([[80, 20], [60, None]], [[0], [1]]) == nothing | {"transfer": 20, "forgetting": -20}
+    assert measured_metrics([[80, 20], [None, 70]], [[0], [1]]) == nothing | {"transfer": 20}
+
+
+def test_where_a_training_is_not_known_transfer_and_forgetting_are_not_either():
+    assert measured_metrics([[80, 20], [60, 70]], [[0], None]) == {
+        "transfer": None, "average": 57.5, "last": 65, "forgetting": None
+    }  # fmt: skip
+
+
+def test_experiences_trained_together_have_no_own_row_before_the_latest_training():
+    assert measured_metrics([[80, 20, 30], [60, 70, 50]], [[0, 1], [2]]) == {
+        "transfer": 30, "average": pytest.approx(310 / 6), "last": 60, "forgetting": (60 - 80 + 70 - 20) / 2
+    }  # fmt: skip
+    assert measured_metrics([[80, 20]], [[0, 1]]) == {"transfer": None, "average": 50, "last": 50, "forgetting": None}

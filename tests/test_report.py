@@ -12,11 +12,12 @@ from report_made import FINETUNE, GIFT, HOSTILE, many, placed, png, record, resu
 from torch.utils.tensorboard import SummaryWriter
 
 from avalanche_gift.cli import main
-from avalanche_gift.evaluation import write_results
+from avalanche_gift.evaluation import continual_metrics, write_results
 from avalanche_gift.generation.store import TaskFolder
 from avalanche_gift.report import Experiment, Sheet, write_page
 from avalanche_gift.report.gather import gather
 from avalanche_gift.report.page import page, summary
+from avalanche_gift.report.streams import stream_section
 
 
 def page_of(*found, sheets=(), experiments=()):
@@ -51,6 +52,27 @@ def test_best_is_marked_within_a_benchmark_only():
     other = [results("l2", 0, [[0, 0], [90, 1], [2, 2]], benchmark="digits"), results("gift", benchmark="digits")]
     marked = [any("*" in cell for cell in row) for row in runs_table(page_of(*GIFT, *other))]
     assert marked == [False, False, True]
+
+
+def test_memory_has_no_best_since_the_order_of_runs_decides_it():
+    table = runs_table(page_of(results("l2", 0, peak_memory_bytes=2**30), results("gift", 0, peak_memory_bytes=2**31)))
+    assert [row[8] for row in table] == ["1.00", "2.00"]
+
+
+def test_orders_of_training_are_streams_of_their_own_whose_lines_and_bands_are_in_that_order():
+    rows = [[50, 40], [30, 80], [90, 60]]
+    turned = results("gift", 0, rows, training_order=[1, 0], metrics=continual_metrics(rows[1:], [1, 0]))
+    streams = gather(placed([GIFT[0], turned]))
+    assert [stream.label for stream in streams] == ["mini: task 0 to task 1", "mini: task 1 to task 0"]
+    drawn = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("avalanche_gift.report.streams.accuracy_curves", lambda task, trainings, curves: str(trainings))
+        for stream in streams:
+            html = stream_section(stream)
+            drawn[stream.label] = re.findall(r"</figcaption>(\[.*?\])</figure>", html)
+            heat = re.search('aria-label="Accuracy matrix of gift".*?</svg>', html, re.S)[0]
+            assert re.findall(r">(before|task \d)<", heat)[2:] == ["before", *(f"task {which}" for which in stream.order)]
+    assert drawn == {"mini: task 0 to task 1": ["[0]", "[1]"], "mini: task 1 to task 0": ["[1]", "[0]"]}
 
 
 def test_ties_as_shown_share_the_mark():

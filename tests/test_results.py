@@ -35,10 +35,17 @@ def make(strategy="gift", seed=0, accuracy=((50, 40), (80, 30), (60, 90)), **cha
         "config": {"lr": 1e-5, "orders": [1, None]},
         "versions": {"python": "3.11"},
         "accuracy": rows,
-        "metrics": continual_metrics(rows[1:]),
+        "metrics": changes.get("metrics") or continual_metrics(rows[1:]),
         "seconds": 12.5,
         "peak_memory_bytes": 3 * 2**29,
     } | changes
+
+
+def in_order(*order, accuracy=((50, 40), (30, 80), (90, 60)), **changes):
+    """Trained in another order than that of the columns."""
+    rows = [list(row) for row in accuracy]
+    given = {"accuracy": rows, "training_order": list(order), "metrics": continual_metrics(rows[1:], order)}
+    return make(**(given | changes))
 
 
 def without(key):
@@ -58,6 +65,30 @@ def test_a_single_experience_has_null_metrics(tmp_path):
     results = make(accuracy=[[10], [20]])
     write_results(tmp_path / "results.json", results)
     assert read_results(tmp_path / "results.json")["metrics"]["transfer"] is None
+
+
+@pytest.mark.parametrize(
+    ("results", "metrics"),
+    [
+        (in_order(1, 0), {"transfer": 30, "average": 65, "last": 75, "forgetting": 60 - 80}),
+        (
+            in_order(1, 1, 0, accuracy=[[50, 40], [30, 80], [20, 90], [70, 60]]),
+            {"transfer": 25, "average": pytest.approx(350 / 6), "last": 65, "forgetting": 60 - 90},
+        ),
+        (in_order(1, accuracy=[[50, 40], [30, 80]]), {"transfer": 30, "average": 55, "last": 55, "forgetting": None}),
+    ],
+    ids=["turned round", "one twice", "one never"],
+)
+def test_metrics_of_another_order_of_training_are_checked_by_that_order(tmp_path, results, metrics):
+    path = tmp_path / "results.json"
+    write_results(path, results)
+    assert read_results(path)["metrics"] == metrics
+    first = results["training_order"].pop(0)
+    with pytest.raises(ResultsError, match=r"values in \$.accuracy|minItems 1"):
+        write_results(path, results)
+    results["training_order"].insert(0, 1 - first)
+    with pytest.raises(ResultsError, match=r"at \$.metrics"):
+        write_results(path, results)
 
 
 @pytest.mark.parametrize("call", ["fsync", "replace"])
@@ -110,6 +141,8 @@ BAD = {
     "null cell": (make() | {"accuracy": [[None, 1], [1, 1], [1, 1]]}, "'number' at $.accuracy[0][0], got None"),
     "rows": (make(accuracy=[[80, 30], [60, 90]]), "expected 3 x 2 values in $.accuracy, got rows of lengths [2, 2]"),
     "columns": (make(experiences=["a"]), "expected 2 x 1 values in $.accuracy"),
+    "order": (make(training_order=[0, 2]), "order of 2 experiences from 0 to 1, one per row, got [0, 2]"),
+    "empty order": (make(training_order=[]), "$.training_order"),
     "nan": (make(seconds=math.nan), "expected a finite number at $.seconds, got nan"),
     "nan in config": (make(config={"a": [0, {"b": math.nan}]}), "finite number at $.config.a[1].b, got nan"),
     "infinity": (make(metrics=make()["metrics"] | {"last": math.inf}), "finite number at $.metrics.last, got inf"),
@@ -213,7 +246,9 @@ def test_the_table_has_a_line_per_strategy_and_stars_the_best():
     )
     lines = [line.split() for line in table.splitlines()]
     assert lines[2] == ["gift", "30.0*", "65.0*", "75.0*", "-20.0*", "12.5", "1.50", "1.25", "40"]
-    assert lines[3] == ["finetune", "20.0", "63.5", "69.5", "-55.0", "7.0", "1.00", "-", "-"]
+    assert lines[3] == ["finetune", "20.0", "63.5", "69.5", "-55.0", "7.0", "1.00", "-", "-"], "memory has no mark"
+    legend = " ".join(table.splitlines()[5:])
+    assert all(unit in legend for unit in ("Transfer, Average, Last: percent", "Forgetting: percentage points"))
 
 
 def test_seeds_become_mean_and_sample_deviation_and_the_best_mean_is_starred():
@@ -244,6 +279,7 @@ def test_columns_of_the_table_line_up():
         ([make(), make("b", benchmark="mtil")], "one benchmark, got 'mini' and 'mtil'"),
         ([make(), make("b", experiences=["MNIST", "Aircraft"])], "one experiences"),
         ([make(seed=5), make("b"), make(seed=5)], "got seed 5 of 'gift' twice"),
+        ([make(), in_order(1, 0, strategy="b")], r"one order of training, got \[0, 1\] and \[1, 0\]"),
     ],
 )
 def test_results_that_cannot_be_compared_are_refused(results, message):
@@ -258,6 +294,8 @@ def test_the_accuracy_text_names_rows_and_columns():
     assert lines[2].split() == ["after", "Aircraft", "80.0", "30.0"]
     assert lines[3].split() == ["after", "MNIST", "60.0", "90.0"]
     assert len({len(line) for line in lines}) == 1
+    lines = format_accuracy(in_order(1, 0)).splitlines()
+    assert [line.split()[1] for line in lines[1:]] == ["training", "MNIST", "Aircraft"]
 
 
 def test_the_tables_do_not_change_what_they_are_given():

@@ -1,6 +1,7 @@
 """The picture and the sentences that end a comparison."""
 
 import pytest
+from matplotlib.axes import Axes
 from PIL import Image
 
 from avalanche_gift.evaluation import draw_summary, in_words
@@ -25,14 +26,35 @@ RESULTS = [
 
 def test_two_sentences_give_the_means_over_seeds():
     assert in_words(RESULTS) == (
-        "Before learning the model gets 46 % of all test pictures right; plain fine-tuning ends at 71 % and scores 31 % on "
-        "tasks it has yet to learn. Training on synthetic pictures beside each task, GIFT ends at 87 % and scores 48 % on "
-        "tasks to come."
+        "Before learning the model gets 46 % of a task's test images right, on average over tasks; plain fine-tuning ends at "
+        "71 % and scores 31 % on tasks it has yet to learn. Training on synthetic images beside each task, GIFT ends at 87 % "
+        "and scores 48 % on tasks to come."
     )
 
 
 def test_nothing_is_said_where_one_of_both_is_missing():
     assert in_words(RESULTS[:2]) == ""
+
+
+def test_nothing_is_said_of_a_single_task_since_none_is_to_come():
+    single = [result(name, 0, [[40.0, 50.0], [90.0, 30.0], [50.0, 90.0]]) for name in ("finetune", "gift")]
+    single[1]["metrics"]["transfer"] = None
+    assert in_words(single) == ""
+
+
+def test_a_bound_without_transfer_does_not_silence_the_others():
+    joint = result("joint", 0, [[40.0, 50.0], [90.0, 90.0], [90.0, 90.0]])
+    joint["metrics"]["transfer"] = None
+    assert in_words([*RESULTS, joint]) == in_words(RESULTS)
+
+
+def test_the_lines_follow_the_order_of_training(monkeypatch, tmp_path):
+    lines = []
+    monkeypatch.setattr(Axes, "plot", lambda axes, x, y, **style: lines.append((list(x), list(y))))
+    turned = result("gift", 0, [[40.0, 50.0], [30.0, 90.0], [20.0, 80.0], [70.0, 60.0]]) | {"training_order": [1, 1, 0]}
+    with pytest.warns(UserWarning, match="legend"):  # of lines that were not drawn
+        draw_summary([turned], tmp_path / "summary.png")
+    assert lines == [([1, 2, 3], [90, 80, 65]), ([0, 1, 2], [45, 30, 20])]
 
 
 @pytest.mark.parametrize("pictures", [0, 5, 24])

@@ -19,6 +19,7 @@ from .results import (
     find_runs as find_runs,
     read_results as read_results,
     software_versions as software_versions,
+    training_order as training_order,
     write_results as write_results,
 )
 from .summary import draw_summary as draw_summary, in_words as in_words

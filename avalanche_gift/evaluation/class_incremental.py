@@ -5,35 +5,40 @@ from __future__ import annotations
 from statistics import fmean
 from typing import Any
 
-from avalanche.evaluation import PluginMetric
+import torch
 from avalanche.evaluation.metric_results import MetricValue
 from torch import Tensor
+
+from .stream_metric import StreamMetric
 
 __all__ = ["ClassIncrementalAccuracy"]
 
 
-class ClassIncrementalAccuracy(PluginMetric[dict[str, float]]):
+class ClassIncrementalAccuracy(StreamMetric):
     """Publishes, after every `strategy.eval` that covers all experiences trained so far, as plain floats in percent:
 
-        CILAccuracy/eval_phase/test_stream      pooled over the classes seen so far
-        CILAverage/...      its mean over all steps; left out where an earlier step was not evaluated
+        CILAccuracy/eval_phase/test_stream      pooled over the test images of the classes seen so far, all of one weight
+        CILAverage/...      its mean over all steps; absent if an earlier step was not evaluated
         CILLast/...         its latest value
 
-    Needs a class-incremental stream and `ClassTextsPlugin(class_incremental=True)`, or every picture would be compared with
-    the classes of its own experience. Experiences that are still to come may be evaluated, too; they don't count.
-    Raises ValueError where labels of two experiences overlap, as those of task-incremental streams do, or where pictures were
-    classified among fewer classes than were seen.
+    A step is one training, in any order; an experience that is trained again is a step, too. Experiences that are still to come
+    may be evaluated; they don't count. If test and train experiences do not belong together one by one (one common test set,
+    see `StreamMetric`), the whole test stream is needed, and an image counts once its class was among the training labels.
+
+    Needs a class-incremental stream and a strategy that classifies among all classes seen, or every image would be compared
+    with the classes of its own experience. Raises ValueError if two test experiences share labels, as those of
+    task-incremental streams do, or if images were classified among fewer classes than were seen.
     """
 
+    keys = ("CILAccuracy", "CILAverage", "CILLast")
+
     def __init__(self, stream: str = "test"):
-        super().__init__()
-        self.stream = stream
+        super().__init__(stream)
         self._accuracies: dict[int, float] = {}
-        self._trained = 0
-        self._in_train = False
+        self._classes: set[int] = set()
         self._labels: dict[int, set[int]] = {}
         self._counts: dict[int, tuple[int, int]] = {}
-        self._widths: dict[int, int] = {}
+        self._width: float = float("inf")
         self.reset()
 
     def reset(self) -> None:
@@ -43,51 +48,52 @@ class ClassIncrementalAccuracy(PluginMetric[dict[str, float]]):
         self._seen = 0
 
     def result(self) -> dict[str, float]:
-        """`accuracy`, `last` and, where every step was evaluated, `average`; empty before."""
-        if self._trained not in self._accuracies:
+        """In percent: `accuracy`, `last` and, if every step was evaluated, `average`; empty before."""
+        steps = len(self._trained)
+        if steps not in self._accuracies:
             return {}
-        values = {"accuracy": self._accuracies[self._trained], "last": self._accuracies[self._trained]}
-        if len(self._accuracies) == self._trained:
+        values = {"accuracy": self._accuracies[steps], "last": self._accuracies[steps]}
+        if len(self._accuracies) == steps:
             values["average"] = fmean(self._accuracies.values())
         return values
 
     def state_dict(self) -> dict[str, Any]:
         """Finished steps, as values that JSON can hold."""
-        return {"trained": self._trained, "accuracies": sorted(self._accuracies.items())}
+        accuracies = [list(step) for step in sorted(self._accuracies.items())]
+        return {**self.trained_state(), "classes": sorted(self._classes), "accuracies": accuracies}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
-        self._trained = state["trained"]
+        self.load_trained_state(state)
+        self._classes = set(state.get("classes", ()))
         self._accuracies = {int(step): value for step, value in state["accuracies"]}
 
-    def before_training(self, strategy: Any) -> None:
-        self._in_train = True
-
-    def after_training(self, strategy: Any) -> None:
-        self._in_train = False
+    def outdate(self, row: int) -> None:
+        self._accuracies.pop(row, None)
 
     def after_training_exp(self, strategy: Any) -> None:
-        self._trained += getattr(strategy, "experiences_at_once", 1)
+        super().after_training_exp(strategy)
+        dataset = getattr(strategy, "adapted_dataset", strategy.experience.dataset)
+        self._classes |= {int(label) for label in dataset.targets.uniques}
 
     def before_eval(self, strategy: Any) -> None:
-        self._counts, self._widths = {}, {}
+        super().before_eval(strategy)
+        self._counts, self._labels, self._width = {}, {}, float("inf")
 
     def before_eval_exp(self, strategy: Any) -> None:
         self.reset()
-        experience = strategy.experience
-        self._counting = (
-            not self._in_train
-            and experience.origin_stream.name == self.stream
-            and experience.current_experience < self._trained
-        )
+        self._counting = self.counts(strategy.experience)
 
     def after_eval_iteration(self, strategy: Any) -> None:
-        if self._counting:
-            number = strategy.experience.current_experience
-            self._hits = self._hits + (strategy.mb_output.argmax(1) == strategy.mb_y).sum()
-            self._seen += len(strategy.mb_y)
-            self._labels.setdefault(number, set()).update(strategy.mb_y.unique().tolist())
-            self._widths[number] = strategy.mb_output.shape[1]
+        if not self._counting:
+            return
+        number, labels = strategy.experience.current_experience, strategy.mb_y
+        counted = self._counted(number, labels)
+        self._hits = self._hits + (counted & (strategy.mb_output.argmax(1) == labels)).sum()
+        self._seen += int(counted.sum())
+        self._labels.setdefault(number, set()).update(labels[counted].unique().tolist())
+        if counted.any():
+            self._width = min(self._width, strategy.mb_output.shape[1])
 
     def after_eval_exp(self, strategy: Any) -> None:
         if self._counting:
@@ -95,26 +101,37 @@ class ClassIncrementalAccuracy(PluginMetric[dict[str, float]]):
         self.reset()
 
     def after_eval(self, strategy: Any) -> list[MetricValue] | None:
-        if self._in_train or self._trained == 0 or set(self._counts) != set(range(self._trained)):
+        wanted = self._known_experiences()
+        needed = set(range(self._columns)) if wanted is None else wanted
+        hits, seen = (sum(part) for part in zip((0, 0), *self._counts.values(), strict=True))
+        if self._in_train or not needed <= self._counts.keys() or not seen:
             return None
         self._check()
-        hits, seen = (sum(part) for part in zip(*self._counts.values(), strict=True))
-        self._accuracies[self._trained] = 100 * hits / seen
-        x = strategy.clock.train_iterations
-        return [
-            MetricValue(self, f"CIL{name.title()}/eval_phase/{self.stream}_stream", value, x)
-            for name, value in self.result().items()
-        ]
+        self._accuracies[len(self._trained)] = 100 * hits / seen
+        values = {f"CIL{name.title()}": value for name, value in self.result().items()}
+        return self.values(values, strategy.clock.train_iterations)
+
+    def _known_experiences(self) -> set[int] | None:
+        """The test experiences of what was trained; None if they are not known."""
+        known = [which for which in self.trained if which is not None]
+        return {j for which in known for j in which} if len(known) == len(self._trained) else None
+
+    def _counted(self, number: int, labels: Tensor) -> Tensor:
+        """Which images of a batch count."""
+        known = self._known_experiences()
+        if known is not None:
+            return torch.full_like(labels, number in known, dtype=torch.bool)
+        return torch.isin(labels, torch.tensor(sorted(self._classes), dtype=labels.dtype, device=labels.device))
 
     def _check(self) -> None:
-        labels = [label for number in self._counts for label in self._labels[number]]
+        labels = [label for each in self._labels.values() for label in each]
         if len(labels) != len(set(labels)):
             raise ValueError(
                 "expected labels that run on through the stream, but two experiences share some; make the stream with "
                 "class_incremental=True"
             )
-        if min(self._widths.values()) <= max(labels):
+        if self._width <= max(labels):
             raise ValueError(
-                f"expected every picture to be classified among all classes seen, at least {max(labels) + 1}, got "
-                f"{min(self._widths.values())}; list ClassTextsPlugin(class_incremental=True) first"
+                f"expected every image to be classified among all classes seen, at least {max(labels) + 1}, got {self._width}; "
+                "give the strategy class_incremental=True"
             )

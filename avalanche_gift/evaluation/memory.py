@@ -28,7 +28,8 @@ def measure(device: Any = "cpu") -> Iterator[Measurement]:
     device: name or torch.device. On CUDA the peak is what PyTorch's allocator handed out on that device, and its queue
     is drained before the clock is read. Elsewhere it is the peak resident memory of the whole process, with all that
     was resident when the block began. Linux restarts that peak for the block; where it can't be restarted (macOS,
-    restricted containers) it is the peak since the process began, and 0 on Windows, which does not report one.
+    restricted containers) it is the peak since the process began, and 0 on Windows, which does not report one. What earlier
+    blocks left resident counts, so that peaks of blocks in one process depend on their order and are no ground for a ranking.
 
     >>> with measure() as used:
     ...     sum(range(1000))

@@ -9,7 +9,7 @@ import math
 import os
 import platform
 import reprlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,15 @@ from avalanche_gift.files import write_aside
 
 from .metrics import at_once_metrics, continual_metrics
 
-__all__ = ["ResultsError", "find_results", "find_runs", "read_results", "software_versions", "write_results"]
+__all__ = [
+    "ResultsError",
+    "find_results",
+    "find_runs",
+    "read_results",
+    "software_versions",
+    "training_order",
+    "write_results",
+]
 
 _PACKAGES = ("torch", "torchvision", "avalanche-lib", "open_clip_torch", "diffusers", "avalanche-gift")
 _TOLERANCE = 1e-6
@@ -53,8 +61,8 @@ def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
     """One run's results, checked.
 
     Raises ResultsError where the file can't be read, is no JSON, was altered since it was written (by its checksum; files
-    of earlier releases have none), breaks the schema, holds NaN or infinity, has an `accuracy` that is not (n + 1) x n for
-    its n experiences, or `metrics` that differ by more than 1e-6 from those of `accuracy`.
+    of earlier releases have none), breaks the schema, holds NaN or infinity, has an `accuracy` that is not (m + 1) x n for
+    its n experiences and m trainings, or `metrics` that differ by more than 1e-6 from those of `accuracy`.
     """
     path = Path(path)
     try:
@@ -71,6 +79,15 @@ def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
         )
     _check(path, results)
     return results
+
+
+def training_order(results: Mapping[str, Any]) -> list[int]:
+    """The experience of each training, by its place in `experiences`: one after the other unless `training_order` is there.
+
+    >>> training_order({"experiences": ["a", "b"]}), training_order({"experiences": ["a", "b"], "training_order": [1, 0, 1]})
+    ([0, 1], [1, 0, 1])
+    """
+    return list(results.get("training_order", range(len(results["experiences"]))))
 
 
 def _checksum(results: dict[str, Any]) -> str:
@@ -114,12 +131,13 @@ def _check(path: Path, results: Any) -> None:
     error = jsonschema.exceptions.best_match(_validator().iter_errors(results))
     if error is not None:
         raise ResultsError(f"{path}: {_explain(error)}")
-    names, accuracy = results["experiences"], results["accuracy"]
-    shape, lengths = (len(names) + 1, len(names)), [len(row) for row in accuracy]
+    names, accuracy, order = results["experiences"], results["accuracy"], training_order(results)
+    shape, lengths = (len(order) + 1, len(names)), [len(row) for row in accuracy]
     if lengths != [shape[1]] * shape[0]:
         raise ResultsError(f"{path}: expected {shape[0]} x {shape[1]} values in $.accuracy, got rows of lengths {lengths}")
     try:
-        computed = (at_once_metrics if results.get("trained_at_once") else continual_metrics)(accuracy[1:])
+        at_once = results.get("trained_at_once")
+        computed = at_once_metrics(accuracy[1:]) if at_once else continual_metrics(accuracy[1:], order)
     except ValueError as error:
         raise ResultsError(f"{path}: {error}") from error
     for name, expected in computed.items():

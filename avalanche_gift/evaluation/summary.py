@@ -3,12 +3,14 @@
 import io
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 from avalanche_gift.files import write_aside
+
+from .results import training_order
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's, which the colour-blind tell apart; line styles tell them apart in print."""
@@ -33,16 +35,19 @@ def draw_summary(results: Sequence[Mapping[str, Any]], path: Path, pictures: Seq
             "marker": "o",
             "markersize": 4,
         }
-        tasks = range(len(runs[0]["experiences"]) + 1)
-        learned.plot(tasks[1:], [_mean(runs, row, slice(0, row)) for row in tasks[1:]], label=strategy, **style)
+        order = training_order(runs[0])
+        rows = range(len(order) + 1)
+        learned.plot(rows[1:], [_mean(runs, row, set(order[:row])) for row in rows[1:]], label=strategy, **style)
         if runs[0].get("trained_at_once"):  # after which nothing is to come; the empty line keeps its place in the legend
             to_come.plot([], [], label=strategy, **style)
         else:
-            to_come.plot(tasks[:-1], [_mean(runs, row, slice(row, None)) for row in tasks[:-1]], label=strategy, **style)
+            everything = set(range(len(runs[0]["experiences"])))
+            ahead = {row: rest for row in rows if (rest := everything - set(order[:row]))}
+            to_come.plot(list(ahead), [_mean(runs, row, rest) for row, rest in ahead.items()], label=strategy, **style)
     learned.set(title="Tasks learned so far", xlabel="tasks learned", ylabel="mean accuracy (%)")
     to_come.set(title="Tasks still to come (zero-shot)", xlabel="tasks learned")
     for axes in (learned, to_come):
-        axes.set_xticks(range(len(results[0]["experiences"]) + 1))
+        axes.set_xticks(range(len(results[0]["accuracy"])))
         axes.grid(alpha=0.3)
     to_come.legend(loc="center left", bbox_to_anchor=(1.02, 0.5))
     if sheet is not None:
@@ -53,9 +58,12 @@ def draw_summary(results: Sequence[Mapping[str, Any]], path: Path, pictures: Seq
 
 
 def in_words(results: Sequence[Mapping[str, Any]]) -> str:
-    """Two sentences on what the reader sees, where finetune and gift are among the strategies; empty otherwise."""
+    """Two sentences on what the reader sees, where finetune and gift are among the strategies and something was
+    still to come; empty otherwise."""
     runs = _by_strategy(results)
     if not {"finetune", "gift"} <= runs.keys():
+        return ""
+    if any(run["metrics"]["transfer"] is None for name in ("finetune", "gift") for run in runs[name]):
         return ""
     mean = {
         name: {metric: fmean(run["metrics"][metric] for run in runs[name]) for metric in ("transfer", "last")}
@@ -63,9 +71,9 @@ def in_words(results: Sequence[Mapping[str, Any]]) -> str:
     }
     before = fmean(fmean(run["accuracy"][0]) for run in runs["finetune"])
     return (
-        f"Before learning the model gets {before:.0f} % of all test pictures right; plain fine-tuning ends at "
-        f"{mean['finetune']['last']:.0f} % and scores {mean['finetune']['transfer']:.0f} % on tasks it has yet to learn. "
-        f"Training on synthetic pictures beside each task, GIFT ends at {mean['gift']['last']:.0f} % and scores "
+        f"Before learning the model gets {before:.0f} % of a task's test images right, on average over tasks; plain "
+        f"fine-tuning ends at {mean['finetune']['last']:.0f} % and scores {mean['finetune']['transfer']:.0f} % on tasks it has "
+        f"yet to learn. Training on synthetic images beside each task, GIFT ends at {mean['gift']['last']:.0f} % and scores "
         f"{mean['gift']['transfer']:.0f} % on tasks to come."
     )
 
@@ -77,8 +85,8 @@ def _by_strategy(results: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping
     return grouped
 
 
-def _mean(runs: Sequence[Mapping[str, Any]], row: int, columns: slice) -> float:
-    return fmean(value for run in runs for value in run["accuracy"][row][columns])
+def _mean(runs: Sequence[Mapping[str, Any]], row: int, columns: Collection[int]) -> float:
+    return fmean(run["accuracy"][row][column] for run in runs for column in sorted(columns))
 
 
 def _show(figure: Any, pictures: Sequence[tuple[Any, str]]) -> None:

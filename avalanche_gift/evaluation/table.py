@@ -6,11 +6,16 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
+from .results import training_order
+
 __all__ = ["format_accuracy", "format_table"]
 
 _METRICS = ("transfer", "average", "last", "forgetting")
 _HEADER = ("Strategy", "Transfer", "Average", "Last", "Forgetting", "seconds", "peak memory (GiB)", "extra params (M)", "kept")
-_LEGEND = "* best of its column. Percent, higher is better; negative Forgetting means forgetting. Kept: old pictures."
+_LEGEND = """\
+* best of its column. Transfer, Average, Last: percent, every task with the same weight. Forgetting: percentage points, negative
+means forgotten. Higher is better. Kept: old images. Peak memory has no mark: on CPU it is that of the whole process, with what
+earlier runs left in it."""
 
 
 def format_table(results: Sequence[Mapping[str, Any]]) -> str:
@@ -18,7 +23,7 @@ def format_table(results: Sequence[Mapping[str, Any]]) -> str:
 
     Several seeds of a strategy become mean ± sample standard deviation. `*` marks the best value of each metric, ties
     as printed included; `-` stands for a metric that is not defined.
-    Raises ValueError for no results, results of different streams, or a seed that a strategy has twice.
+    Raises ValueError for no results, results of different streams or orders of training, or a seed that a strategy has twice.
     """
     groups = _by_strategy(results)
     columns = [_metric_column(name, groups) for name in _METRICS]
@@ -30,9 +35,9 @@ def format_table(results: Sequence[Mapping[str, Any]]) -> str:
 
 
 def format_accuracy(result: Mapping[str, Any]) -> str:
-    """One run's accuracies in percent: a column per experience, a line before training and after each experience."""
+    """One run's accuracies in percent: a column per experience, a line before training and after each training."""
     names = result["experiences"]
-    labels = ["before training", *(f"after {name}" for name in names)]
+    labels = ["before training", *(f"after {names[which]}" for which in training_order(result))]
     cells = [[f"{value:.1f}" for value in row] for row in result["accuracy"]]
     return "\n".join(_align([("", *names), *((label, *row) for label, row in zip(labels, cells, strict=True))]))
 
@@ -45,6 +50,8 @@ def _by_strategy(results: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping
         for key in ("benchmark", "experiences"):
             if run[key] != results[0][key]:
                 raise ValueError(f"expected results of one {key}, got {results[0][key]!r} and {run[key]!r}")
+        if (order := training_order(run)) != (first := training_order(results[0])):
+            raise ValueError(f"expected results of one order of training, got {first} and {order}")
         runs = groups.setdefault(run["strategy"], [])
         if any(other["seed"] == run["seed"] for other in runs):
             raise ValueError(f"expected each seed once per strategy, got seed {run['seed']} of {run['strategy']!r} twice")

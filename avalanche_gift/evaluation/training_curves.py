@@ -36,14 +36,14 @@ class _Watching(PluginMetric[Any]):
 
 
 class LearningRate(_Watching):
-    """`LearningRate/train_phase/train_stream`: of each update, of the optimiser's first group of parameters."""
+    """`LearningRate/train_phase/train_stream`, of unit 1: of each update, of the optimiser's first group of parameters."""
 
     def before_update(self, strategy: Any) -> MetricValue:
         return self._value(strategy, f"LearningRate/{PHASE}", float(strategy.optimizer.param_groups[0]["lr"]))
 
 
 class DistanceFromPrevious(_Watching):
-    """`DistanceFromPrevious/train_phase/train_stream`: the l2 norm of theta - theta_prev, over the trained parameters.
+    """`DistanceFromPrevious/train_phase/train_stream`, in units of the weights: the l2 norm of theta - theta_prev, over the trained parameters.
 
     After every `every` updates of an experience, and as it ends, with what a strategy then does to the weights (WiSE-FT, weight
     ensemble). theta_prev, the weights as the experience begins, is kept in the memory of the CPU and visits the device tensor

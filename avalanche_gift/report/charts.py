@@ -77,15 +77,20 @@ def legend_mark(number: int) -> str:
     )
 
 
-def heat_map(name: str, accuracy: Sequence[Sequence[float]], experiences: Sequence[str], lowest: float) -> str:
-    """Accuracy in percent, from `lowest` (palest) to 100; a row a time, a column a task, a number in a cell where it fits."""
+def heat_map(
+    name: str, accuracy: Sequence[Sequence[float]], experiences: Sequence[str], lowest: float, order: Sequence[int]
+) -> str:
+    """Accuracy in percent, from `lowest` (palest) to 100; a row a time, a column a task, a number in a cell where it fits.
+
+    order: the experience of each training, by its place in `experiences`.
+    """
     side = len(experiences)
     named = side <= 12
     short = [_shortened(experience) for experience in experiences]
     longest = 0.065 * max(map(len, [*short, "before"])) if named else 0.4
     tilted = named and side > 4
     bottom = longest + 0.1 if tilted else 0.22 if named else 0.42
-    height = bottom + max(1.1, min(3.2, 0.27 * (side + 1)))
+    height = bottom + max(1.1, min(3.2, 0.27 * len(accuracy)))
     colours: dict[str, Any] = {"cmap": "Blues", "vmin": lowest, "vmax": 100}
     with panel(f"Accuracy matrix of {name}", height, left=longest + 0.1, bottom=bottom) as drawn:
         axes = drawn.axes
@@ -94,12 +99,12 @@ def heat_map(name: str, accuracy: Sequence[Sequence[float]], experiences: Sequen
         axes.tick_params(length=0, labelsize=7)
         if not named:
             axes.imshow(accuracy, **colours, aspect="auto", interpolation="nearest")
-            axes.set(xlabel="experience", ylabel="experiences trained")
+            axes.set(xlabel="experience", ylabel="trainings")
         else:
             axes.pcolormesh(accuracy, **colours, edgecolors="white", linewidth=0.5)
             axes.invert_yaxis()
             axes.set_xticks([j + 0.5 for j in range(side)], short, rotation=90 if tilted else 0)
-            axes.set_yticks([i + 0.5 for i in range(side + 1)], ["before", *short])
+            axes.set_yticks([i + 0.5 for i in range(len(accuracy))], ["before", *(short[which] for which in order)])
             _write_cells(axes, accuracy, lowest)
     return drawn.svg
 
@@ -114,14 +119,15 @@ def _write_cells(axes: Any, accuracy: Sequence[Sequence[float]], lowest: float) 
             axes.text(j + 0.5, i + 0.5, text, ha="center", va="center", fontsize=size, color=colour)
 
 
-def accuracy_curves(task: str, position: int, curves: Sequence[Sequence[float]]) -> str:
-    """Accuracy of one task over the stream, a line a row of the table; the task is learned between `position` and the next."""
+def accuracy_curves(task: str, trainings: Sequence[int], curves: Sequence[Sequence[float]]) -> str:
+    """Accuracy of one task over the stream, a line a row of the table; trainings: those on the task, counted from 0."""
     with panel(f"Accuracy on {task} over the stream") as drawn:
         axes = drawn.axes
-        axes.axvspan(position, position + 1, color="#f0f0f0", zorder=0)
+        for position in trainings:
+            axes.axvspan(position, position + 1, color="#f0f0f0", zorder=0)
         for number, values in enumerate(curves):
             axes.plot(values, marker="o" if len(values) <= 12 else "", **line_style(number))
-        axes.set(xlabel="experiences trained", ylabel="accuracy (%)")
+        axes.set(xlabel="trainings", ylabel="accuracy (%)")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.margins(x=0.02)
     return drawn.svg

@@ -12,11 +12,12 @@ from .gather import Row, Stream
 
 @dataclass(frozen=True)
 class Column:
-    """best: `max` or `min`. value: of one run's results; None where it was not measured or is not defined."""
+    """best: `max` or `min`; None for a column without mark. value: of one run's results; None where it was not measured or is
+    not defined."""
 
     name: str
     digits: int
-    best: Callable[..., float]
+    best: Callable[..., float] | None
     value: Callable[[Mapping[str, Any]], float | None]
 
     def values(self, row: Row) -> list[float]:
@@ -30,10 +31,11 @@ class Column:
     def best_of(self, stream: Stream) -> float | None:
         """The best mean of a stream, rounded as shown, so that ties as shown share the mark.
 
-        None where all are equal, and where the mark would say little: on more than half of the rows, and more than two.
+        None for a column without mark, where all are equal, and where the mark would say little: on more than half of the rows,
+        and more than two.
         """
         means = [round(mean, self.digits) for row in stream.rows if (mean := self.mean(row)) is not None]
-        if len(set(means)) < 2:
+        if self.best is None or len(set(means)) < 2:
             return None
         best = self.best(means)
         return best if means.count(best) <= max(2, len(means) // 2) else None
@@ -51,8 +53,9 @@ POOLED = (
 )
 """Of class-incremental runs only."""
 SECONDS = Column("Seconds", 1, min, lambda result: result["seconds"])
-# Zero bytes: the system does not report a peak.
-MEMORY = Column("Peak memory (GiB)", 2, min, lambda result: result["peak_memory_bytes"] / 2**30 or None)
+# Zero bytes: the system does not report a peak. No mark: on CPU it is that of the whole process, with what the runs before it
+# left resident, so that the order of strategies decides.
+MEMORY = Column("Peak memory (GiB)", 2, None, lambda result: result["peak_memory_bytes"] / 2**30 or None)
 COSTS = (
     SECONDS,
     MEMORY,

@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from avalanche_gift.evaluation.results import training_order
+
 NAMED_ELSEWHERE = ("strategy", "seed", "benchmark")
 """Fields of a configuration that have columns of their own."""
 
@@ -60,11 +62,15 @@ class Row:
 
 @dataclass(eq=False)
 class Stream:
-    """Rows that may be compared: one benchmark, the same experiences in one order, and one way of classifying."""
+    """Rows that may be compared: one benchmark, the same experiences trained in one order, and one way of classifying.
+
+    order: the experience of each training, by its place in `experiences`.
+    """
 
     benchmark: str
     experiences: Sequence[str]
     class_incremental: bool
+    order: Sequence[int]
     rows: list[Row] = field(default_factory=list)
     label: str = ""
 
@@ -79,7 +85,7 @@ def gather(found: Iterable[tuple[Path, Mapping[str, Any]]]) -> list[Stream]:
     rows: dict[str, Row] = {}
     for folder, result in found:
         config = {key: value for key, value in result["config"].items() if key != "seed"}
-        protocol = [result["benchmark"], result["experiences"], bool(config.get("class_incremental"))]
+        protocol = [result["benchmark"], result["experiences"], bool(config.get("class_incremental")), training_order(result)]
         stream = streams.setdefault(json.dumps(protocol), Stream(*protocol))
         key = json.dumps([protocol, result["strategy"], config], sort_keys=True)
         if key not in rows:
@@ -128,7 +134,7 @@ def _label_streams(streams: Sequence[Stream]) -> None:
     for stream in streams:
         stream.label = stream.benchmark
     for detail in (
-        lambda stream: f": {stream.experiences[0]} to {stream.experiences[-1]}",
+        lambda stream: f": {stream.experiences[stream.order[0]]} to {stream.experiences[stream.order[-1]]}",
         lambda stream: ", class-incremental" if stream.class_incremental else "",
         lambda stream: f" ({streams.index(stream) + 1})",
     ):

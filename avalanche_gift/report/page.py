@@ -104,10 +104,11 @@ def _header(streams: Sequence[Stream]) -> str:
     return f"""<h1>Continual fine-tuning</h1>
 <p class="lead">{escape(summary(streams))}</p>
 {table_of_runs(streams)}
-<p class="note">Transfer: accuracy on tasks not learned yet. Average: over all tasks and times. Last: after the last task.
-Forgetting: the change since each task was learned, negative where forgotten. All in percent, higher is better; of the other
-columns the lowest is best. Bold: best of its column on its benchmark. Several seeds: mean ± sample standard deviation.
-Click a heading to sort.</p>"""
+<p class="note">Transfer: accuracy on tasks not learned yet. Average: over all tasks and times. Last: after the last task. All
+three in percent, every task with the same weight, however many test images it has. Forgetting: the change in percentage points
+since each task was last learned, negative where forgotten. Of these the highest is best, of the other columns the lowest; peak
+memory has no mark, since on CPU it is that of the whole process, with what earlier runs left in it. Bold: best of its column on
+its benchmark. Several seeds: mean ± sample standard deviation. Click a heading to sort.</p>"""
 
 
 def _charts(streams: Sequence[Stream]) -> str:

@@ -25,10 +25,10 @@ def stream_section(stream: Stream) -> str:
         _legend(rows),
         _accuracy_curves(stream, rows),
         "<h3>Accuracy matrices</h3>",
-        '<p class="note">Percent. A column is a task; a line is a time: before training, then after each experience.</p>',
+        '<p class="note">Percent. A column is a task; a line is a time: before training, then after each training.</p>',
         _heat_maps(stream, rows),
         "<h3>Losses and other curves of training</h3>",
-        _losses(rows),
+        _losses(stream, rows),
         "<h3>Time and memory</h3>",
         _bars(rows),
     ]
@@ -63,12 +63,16 @@ def _accuracy_curves(stream: Stream, rows: Sequence[Row]) -> str:
     matrices = [row.accuracy() for row in rows]
     step = -(-len(stream.experiences) // TASKS)
     panels = [
-        (task, accuracy_curves(task, column, [[times[column] for times in matrix] for matrix in matrices]))
+        (task, accuracy_curves(task, _trainings(stream, column), [[times[column] for times in matrix] for matrix in matrices]))
         for column, task in list(enumerate(stream.experiences))[::step]
     ]
     every = f", every {step}th task" if step > 1 else ""
     note = f'<p class="note">Mean over seeds{every}. The grey band is the training on the task itself.</p>'
     return _panels(panels) + note
+
+
+def _trainings(stream: Stream, column: int) -> list[int]:
+    return [number for number, which in enumerate(stream.order) if which == column]
 
 
 def _heat_maps(stream: Stream, rows: Sequence[Row]) -> str:
@@ -77,7 +81,7 @@ def _heat_maps(stream: Stream, rows: Sequence[Row]) -> str:
     lowest = min(lowest, 90)  # a scale needs some length
     return _panels(
         [
-            (_over_seeds(row), heat_map(row.label, matrix, stream.experiences, lowest))
+            (_over_seeds(row), heat_map(row.label, matrix, stream.experiences, lowest, stream.order))
             for row, matrix in zip(rows, matrices, strict=True)
         ]
     )
@@ -87,7 +91,7 @@ def _over_seeds(row: Row) -> str:
     return row.label if len(row.runs) == 1 else f"{row.label}, mean of {len(row.runs)} seeds"
 
 
-def _losses(rows: Sequence[Row]) -> str:
+def _losses(stream: Stream, rows: Sequence[Row]) -> str:
     """A chart a term, a line a row: the first of its runs that logged any."""
     terms: dict[str, list[tuple[int, Curve]]] = {}
     shown, lengths = [], []
@@ -103,7 +107,7 @@ def _losses(rows: Sequence[Row]) -> str:
     if not terms:
         return '<p class="note">No TensorBoard events with loss terms lie beside these results.</p>'
     same = isinstance(lengths[0], int) and len(set(lengths)) == 1
-    starts = [lengths[0] * k for k in range(len(rows[0].runs[0].result["experiences"]))] if same else []
+    starts = [lengths[0] * k for k in range(len(stream.order))] if same else []
     losses = [term for term in terms if term not in ("total", *OTHERS.values())][:TERMS]  # as they came
     ordered = [(term, terms[term]) for term in (*losses, "total", *OTHERS.values()) if term in terms]
     meaning = " A vertical line begins an experience." if starts else ""

@@ -27,7 +27,8 @@ def check_weights(strategy: Any) -> None:
 
 
 class LossTermsPlugin(SupervisedPlugin):
-    """Publishes `strategy.loss_terms` as `LossTerm/NAME/train_phase/train_stream`, once an iteration, as floats.
+    """Publishes `strategy.loss_terms` as `LossTerm/NAME/train_phase/train_stream`, once an iteration, as floats in nats, each
+    with its weight in the loss.
 
     Plugins of this package note their terms there (`training.loss_terms.record_term`). One transfer from the device a step.
     List it last. Raises NonFiniteLossError before the optimiser moves a weight, and NonFiniteWeightsError after an experience.
