@@ -91,7 +91,7 @@ class FineTune(SupervisedTemplate):
         _check_arguments(model, train_iterations, base_kwargs)
         if optimizer is not None and shard_optimizer:
             raise ValueError("expected shard_optimizer or an optimizer of your own, got both")
-        self.train_iterations = train_iterations
+        self.train_iterations, self.reference_schedule = train_iterations, reference_schedule
         warmup = usual_warmup(train_iterations) if warmup_iterations is None else warmup_iterations
         default_lr = 1e-5 if optimizer is None else optimizer.param_groups[0]["lr"]
         given = list(plugins or [])
