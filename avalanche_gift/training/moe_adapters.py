@@ -6,10 +6,12 @@ from typing import Any
 
 from avalanche.core import BasePlugin
 from torch import Tensor
+from typing_extensions import Unpack
 
 from avalanche_gift.benchmarks.references import FolderPictures
 from avalanche_gift.models import CLIPClassifier
 from avalanche_gift.models.moe_adapters import attach_adapters
+from avalanche_gift.training.options import MoEAdaptersOptions
 from avalanche_gift.training.plugins import MoEAdaptersPlugin, TaskSelectionPlugin, clip_optimizer
 from avalanche_gift.training.template import FineTune
 
@@ -55,8 +57,8 @@ class MoEAdapters(FineTune):
 
     def __init__(
         self,
-        *,
         model: CLIPClassifier,
+        *,
         experts: int | None = None,
         bottleneck: int = 64,
         top: int = 2,
@@ -77,7 +79,7 @@ class MoEAdapters(FineTune):
         label_smoothing: float | None = None,
         class_incremental: bool = False,
         seed: int = 42,
-        **base_kwargs: Any,
+        **base_kwargs: Unpack[MoEAdaptersOptions],
     ):
         attach_adapters(
             model,

@@ -10,7 +10,7 @@ from avalanche_gift.consolidation import snapshot, trainable_parameters
 
 
 class WeightEnsemblePlugin(SupervisedPlugin):
-    """ZSCL's weight ensemble: the mean of the weights as the experience begins and after iterations 0, every, 2 every, ... <= N.
+    """ZSCL's weight ensemble: the mean of the weights as the experience begins and after calls 0, every, 2 every, ... <= N.
 
     Training goes on from its own weights; as the experience ends the mean takes their place, so that it is evaluated and
     starts the next experience. The reference makes N + 1 calls of the optimiser, numbered 0 to N, the last at learning rate
