@@ -125,6 +125,28 @@ def test_rows_without_adaptive_consolidation_have_a_plain_l2_term_at_the_worlds_
         assert (config.synthetic["alpha"], config.synthetic["beta"]) == (1, 0)
 
 
+@pytest.mark.parametrize("world", [MINI, FULL["mtil"]], ids=["mini", "mtil"])
+def test_which_rows_have_which_weight_term(world):
+    def weights(name):
+        """(AWC, l2) of the rows that replay, as shares of the world's weight."""
+        whole = 0.1 if world is MINI else 1.0
+        found = {}
+        for entry in entries(name, world, [0]):
+            for config in entry.runs.values():
+                if synthetic := config.synthetic:
+                    found[entry.row.label] = (synthetic["awc_weight"] / whole, synthetic.get("l2_weight", 0) / whole)
+        return found
+
+    awc, l2, none = (1, 0), (0, 1), (0, 0)
+    assert weights("figure4") == {"with AWC": awc, "without AWC": none}
+    assert weights("figure5") == {"without AWC": none, "with AWC": awc}
+    assert set(weights("table6").values()) == {awc}, "EWC-V is AWC with a fixed Fisher: no l2 beside either"
+    assert weights("table3") == {"ITA only (scale 1)": l2, "CD": l2, "CD+ITA": l2, "CD+AWC": awc, "CD+ITA+AWC": awc}
+    for name in ("table4", "table5", "table12", "figure3"):  # their 1K rows have the values of Table 3's CD+ITA
+        assert set(weights(name).values()) == {l2}, name
+    assert weights("table11") == {f"{no}AWC {steps} steps": l2 if no else awc for steps in (50, 25) for no in ("", "no ")}
+
+
 def test_at_paper_scale_settings_are_the_papers():
     config = next(c for c in all_runs(["table2"], FULL["mtil"], [42]).values() if c.strategy == "gift")
     assert (config.model, config.order, config.lr, config.source) == ("ViT-B-16:openai", "II", None, "synthetic-II")
