@@ -7,7 +7,8 @@ The axes are the differences of the three, made orthonormal by Gram-Schmidt. Lef
 (Aircraft), right the test loss of the third (CIFAR100), which is not learned yet. Expected: both ends lie in the basin of the
 first task, the one with AWC where the loss of the other task is lower. The paper prints no numbers. Losses are cross-entropies
 without label smoothing, of at most 1,000 pictures a task in the transform of evaluation; of the first seed. "Without" has no
-weight term, not even the plain l2 of the tables. Its runs are of the first task only. About 0.5 H100 hours (estimated), half of them for the losses.
+weight term, not even the plain l2 of the tables. Its runs are of the first task only. About 0.5 H100 hours (estimated), half
+of them for the losses.
 """
 
 import json
