@@ -5,7 +5,9 @@
 
 Synthetic pictures that follow the tasks (Last 85.0 with 1K) beat real ImageNet pictures (84.0) and synthetic ones of ImageNet
 classes alone (83.7); three times as many help those two most. About 10 H100 hours (estimated); Table 1 shares ZSCL's.
-imagenet: a folder with a prompts.csv, "a photo of a CLASS." for each picture. synthetic: with 3,000 pictures a task.
+imagenet: ImageNet's training images in their 1,000 class folders. Each task has its own 1,000 or 3,000 of them, sampled by
+`random_split` with seed 42 + the task's place in order I, of all classes (`RandomSplitFolder`). synthetic: with 3,000 images
+a task. ZSCL has all images of the folder; the paper quotes its row.
 
 In the embedded world "ImageNet" are faultless drawings of the broad vocabulary, 1K are 200 pictures; ZSCL has 1,000.
 """
