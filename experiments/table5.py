@@ -25,6 +25,9 @@ ROWS = [
     Row("GIFT synthetic pre-training only 3K", source="base-only", options={"extend_pool": False}, images=3, plain_l2=True),
     Row("ZSCL ImageNet 100K", "zscl"),
 ]
+DELTAS = {row.label: row.label.replace("3K", "1K") for row in ROWS if row.label.endswith("3K")}
+DELTA_NOTE = "In brackets: points that 3K images have above 1K."
+BRACKETS = True
 
 if __name__ == "__main__":
     main("table5")
