@@ -11,7 +11,19 @@ import avalanche_gift
 
 ROOT = Path(avalanche_gift.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-BASE = {"distributed", "losses", "consolidation", "prompts", "schedule", "names", "files", "interruption", "lock", "pictures"}
+BASE = {
+    "distributed",
+    "losses",
+    "modes",
+    "consolidation",
+    "prompts",
+    "schedule",
+    "names",
+    "files",
+    "interruption",
+    "lock",
+    "pictures",
+}
 ROOMS = ("models", "generation", "benchmarks", "evaluation")
 
 

@@ -16,6 +16,7 @@ class WeightEnsemblePlugin(SupervisedPlugin):
     starts the next experience. The reference makes N + 1 calls of the optimiser, numbered 0 to N, the last at learning rate
     zero. A schedule of N calls ends with the weights that call N would leave, so that these are a snapshot too where N is a
     multiple of `every`. Which of the two it is says the strategy (`FineTune(reference_schedule=...)`); N calls elsewhere.
+    Buffers, such as the statistics of a batch norm, stay those that training ended with.
     """
 
     supports_distributed = True
