@@ -23,9 +23,18 @@ from avalanche_gift.benchmarks.class_names import base_prompts as cil_base_promp
 from avalanche_gift.benchmarks.digits import LETTER_PROMPTS
 from avalanche_gift.benchmarks.mini import base_prompts
 from avalanche_gift.benchmarks.mtil import task_order
+from avalanche_gift.benchmarks.sources import ORDERS
 from avalanche_gift.benchmarks.stream import in_order
 from avalanche_gift.config import RunConfig
-from avalanche_gift.generation import DiffusersGenerator, KeptPictures, PairSource, as_source, mini_generator, picture_seed
+from avalanche_gift.generation import (
+    DiffusersGenerator,
+    KeptPictures,
+    PairSource,
+    RandomSplitFolder,
+    as_source,
+    mini_generator,
+    picture_seed,
+)
 from avalanche_gift.generation.mini import GUIDANCE
 from avalanche_gift.models import CLIPClassifier
 from avalanche_gift.models.mini import mini_clip
@@ -110,6 +119,7 @@ def is_class_incremental(benchmark: str) -> bool:
 def load_source(config: RunConfig) -> Any:
     """The pictures for GIFT: a folder, or the generator that belongs to the benchmark.
 
+    `random-split:DIR` are images of a folder, sampled as the reference samples ImageNet's (Table 5).
     `mini:STEPS` and `mini:STEPS:GUIDANCE` are the embedded generator with other settings (the paper's Tables 11 and 12).
     What an embedded generator makes is kept in `config.cache_dir`, where there is one.
     """
@@ -122,6 +132,9 @@ def load_source(config: RunConfig) -> Any:
 def _source(config: RunConfig) -> Any:
     if config.source is not None and config.source.startswith("mini:"):
         return _mini_with(config.source)
+    if config.source is not None and config.source.startswith("random-split:"):
+        # By the place in order I, also where training is in order II, as in the reference.
+        return RandomSplitFolder(config.source.partition(":")[2], tasks=ORDERS["I"] if config.benchmark == "mtil" else ())
     if config.source in ("mini", "perfect") or (config.source is None and config.benchmark == "mini"):
         return PerfectGenerator() if config.source == "perfect" else mini_generator()
     if config.source is not None:

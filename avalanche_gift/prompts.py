@@ -41,11 +41,11 @@ def training_prompts(class_names: Sequence[str], templates: Sequence[str]) -> li
     return [prompts[0] for prompts in class_prompts(class_names, templates[:1])]
 
 
-def imagenet_prompts() -> list[str]:
-    """The broad base vocabulary: the 1,000 ImageNet class names of open_clip in "a photo of a {c}."."""
+def imagenet_prompts(template: str = DEFAULT_TEMPLATES[0]) -> list[str]:
+    """The broad base vocabulary: the 1,000 ImageNet class names of open_clip, by class number, in a template."""
     from open_clip import IMAGENET_CLASSNAMES
 
-    return [fill(DEFAULT_TEMPLATES[0], name) for name in IMAGENET_CLASSNAMES]
+    return [fill(template, name) for name in IMAGENET_CLASSNAMES]
 
 
 def prompt_pool(base_prompts: Iterable[str], learned: Iterable[Sequence[str]]) -> list[str]:

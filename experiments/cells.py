@@ -81,25 +81,57 @@ def _cell(values: Sequence[float], paper: float | None, comparable: bool) -> dic
     return cell
 
 
-def markdown(table: Table) -> str:
-    """One line a row; a column for ours, the paper's and the difference of each, as far as any row has them."""
+def with_deltas(table: Table, bases: Mapping[str, str]) -> Table:
+    """The table with what each row gains over another one of it: ours_delta and paper_delta, in points.
+
+    bases: by row, the row that is subtracted. Ours is the difference of the means over seeds, the paper's that of its printed
+    values. A cell has none where either row lacks the value.
+    """
+    return {
+        row: {
+            column: {**cell, **_deltas(cell, table.get(bases.get(row, ""), {}).get(column, {}))}
+            for column, cell in cells.items()
+        }
+        for row, cells in table.items()
+    }
+
+
+def _deltas(cell: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, float]:
+    found = {}
+    if "values" in cell and "values" in base:
+        found["ours_delta"] = round(fmean(cell["values"]) - fmean(base["values"]), 2)
+    if "paper" in cell and "paper" in base:
+        found["paper_delta"] = round(cell["paper"] - base["paper"], 2)
+    return found
+
+
+TITLES = {"ours": "{}", "ours_delta": "Δ", "paper": "{} (paper)", "paper_delta": "Δ (paper)", "difference": "difference"}
+"""Of the parts of a cell, in the order of their columns."""
+SIGNED = ("ours_delta", "paper_delta", "difference")
+
+
+def markdown(table: Table, *, brackets: bool = False) -> str:
+    """One line a row; a column for each part of a cell, as far as any row has it.
+
+    brackets: deltas stand in brackets behind their value, as in Table 5, instead of in columns of their own.
+    """
     columns = list(dict.fromkeys(column for cells in table.values() for column in cells))
     parts = [
         (column, part)
         for column in columns
-        for part in ("ours", "paper", "difference")
-        if any(part in cells.get(column, {}) for cells in table.values())
+        for part in TITLES
+        if any(part in cells.get(column, {}) for cells in table.values()) and not (brackets and part.endswith("_delta"))
     ]
-    titles = {"ours": "{}", "paper": "{} (paper)", "difference": "difference"}
-    lines = [["", *(titles[part].format(column) for column, part in parts)], ["---"] * (len(parts) + 1)]
-    lines += [[row, *(_text(cells.get(column, {}), part) for column, part in parts)] for row, cells in table.items()]
+    lines = [["", *(TITLES[part].format(column) for column, part in parts)], ["---"] * (len(parts) + 1)]
+    lines += [[row, *(_text(cells.get(column, {}), part, brackets) for column, part in parts)] for row, cells in table.items()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _text(cell: Mapping[str, Any], part: str) -> str:
+def _text(cell: Mapping[str, Any], part: str, brackets: bool) -> str:
     if part not in cell:
         return "-"
-    if part == "difference":
+    if part in SIGNED:
         return f"{cell[part]:+.1f}"
     spread = f" ± {cell['std']:.1f}" if part == "ours" and "std" in cell else ""
-    return f"{cell[part]:.1f}{spread}"
+    delta = f" ({cell[f'{part}_delta']:+.1f})" if brackets and f"{part}_delta" in cell else ""
+    return f"{cell[part]:.1f}{spread}{delta}"

@@ -157,7 +157,7 @@ class Row:
         return replace(
             config,
             data=world.data,
-            source=world.source(self._source(world)) if self.replays else None,
+            source=self._sampled() + world.source(self._source(world)) if self.replays else None,
             order="II" if self.order == "II" and world.name == "mtil" else None,
             train_iterations=iterations or config.train_iterations,
             lr=rate or config.lr,
@@ -165,6 +165,10 @@ class Row:
             num_workers=world.num_workers,
             device=world.device,
         )
+
+    def _sampled(self) -> str:
+        """How images come from its folder: ImageNet's as the reference samples them, of all classes."""
+        return "random-split:" if self.source == "imagenet" else ""
 
     def _source(self, world: World) -> str:
         """The name of its pictures: a store holds the prompts of one stream in one order."""

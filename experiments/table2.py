@@ -13,6 +13,8 @@ from experiments.table1 import METHODS
 
 WORLDS = ("mini", "mtil")
 ROWS = [Row(label, strategy, order="II") for label, strategy in METHODS.items()]
+DELTAS = {label: "Zero-shot" for label in METHODS if label != "Zero-shot"}
+DELTA_NOTE = "Δ: points above zero-shot."
 
 if __name__ == "__main__":
     main("table2")

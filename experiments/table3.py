@@ -22,6 +22,8 @@ ROWS = [
     Row("CD+AWC", given={"beta": 0}),
     Row("CD+ITA+AWC"),
 ]
+DELTAS = {row.label: "zero-shot" for row in ROWS[1:]}
+DELTA_NOTE = "Δ: points above zero-shot."
 
 if __name__ == "__main__":
     main("table3")

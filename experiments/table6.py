@@ -4,7 +4,8 @@
     python -m experiments.table6 --world mtil --data DIR --sources synthetic=PICTURES --device cuda
 
 EWC-V gets better with more pictures (Transfer 65.8, 66.8, 68.0) and stays below AWC on Transfer (69.3) and Average; on Last it
-is level. As the paper's text has EWC-V; the released code does something else (`static_fisher="reference:N"`).
+is level. No row has a plain l2 term. EWC-V is as the paper's text has it; the released code does
+something else (`static_fisher="reference:N"`).
 About 5 H100 hours (estimated); AWC's run is Table 1's.
 """
 

@@ -39,17 +39,20 @@ def write(name: str, world: World, seeds: Sequence[int], folder: Path, out: Path
         view = getattr(module, "VIEW", cells.metrics)
         values = [view(entry.row, world, results) for entry, results in found]
         table = cells.beside(values, published(name), comparable=not world.departures())
-        record["rows"] = table
-        text = _as_text(record, cells.markdown(table))
+        record["rows"] = cells.with_deltas(table, getattr(module, "DELTAS", {}))
+        text = as_text(record)
         write_aside(out / f"{name}.md", text.encode())
     write_aside(out / f"{name}.json", (json.dumps(record, indent=1) + "\n").encode())
     return text
 
 
-def _as_text(record: dict[str, Any], table: str) -> str:
+def as_text(record: dict[str, Any]) -> str:
+    """The Markdown of a table, from what its JSON holds."""
+    module = load(record["experiment"])
     title = f"# {record['experiment'].replace('table', 'Table ')}, {record['world']}: {record['what']}"
     seeds = f"Percent; seeds {', '.join(map(str, record['seeds']))}." + (" Mean ± std." if len(record["seeds"]) > 1 else "")
-    parts = [title, f"{record['protocol']} {seeds}".strip(), table]
+    about = filter(None, [record["protocol"], seeds, getattr(module, "DELTA_NOTE", "")])
+    parts = [title, " ".join(about), cells.markdown(record["rows"], brackets=getattr(module, "BRACKETS", False))]
     if record["not_there"]:
         parts.append("Not there:\n\n" + "\n".join(f"- {line}" for line in record["not_there"]))
     return "\n\n".join(parts) + "\n"

@@ -79,7 +79,8 @@ def test_the_page_says_what_the_command_prints_of_the_results_that_come_with_it(
 @pytest.mark.parametrize("name", NAMES)
 def test_results_that_come_with_it_are_of_three_seeds_and_whole(name):
     record = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    assert record["seeds"] == [0, 1, 2] and record["not_there"] == [] and record["world"] == "mini"
+    one = name in ("figure4", "figure5")  # drawn from the first seed only
+    assert record["seeds"] == ([0] if one else [0, 1, 2]) and record["not_there"] == [] and record["world"] == "mini"
     if name.startswith("figure"):
         assert (RESULTS / f"{name}.svg").stat().st_size > 5000 and (RESULTS / f"{name}.png").stat().st_size > 5000
         return

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from concurrent.futures import Future
+from pathlib import Path
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ from experiments import cells, check, drawing, hours, runner, sheets, surface
 from experiments.command import arguments_of, go, main
 from experiments.plan import NotPossible, Row, World, run_name
 from experiments.runner import NAMES, Entry, all_runs, collect, entries, load, shard
-from experiments.writing import listing, write
+from experiments.writing import as_text, listing, write
 
 MINI = World("mini")
 FULL = {name: World(name, data="data", sources=check._Any()) for name in ("mtil", "cil")}
@@ -125,6 +126,28 @@ def test_rows_without_adaptive_consolidation_have_a_plain_l2_term_at_the_worlds_
         assert (config.synthetic["alpha"], config.synthetic["beta"]) == (1, 0)
 
 
+@pytest.mark.parametrize("world", [MINI, FULL["mtil"]], ids=["mini", "mtil"])
+def test_which_rows_have_which_weight_term(world):
+    def weights(name):
+        """(AWC, l2) of the rows that replay, as shares of the world's weight."""
+        whole = 0.1 if world is MINI else 1.0
+        found = {}
+        for entry in entries(name, world, [0]):
+            for config in entry.runs.values():
+                if synthetic := config.synthetic:
+                    found[entry.row.label] = (synthetic["awc_weight"] / whole, synthetic.get("l2_weight", 0) / whole)
+        return found
+
+    awc, l2, none = (1, 0), (0, 1), (0, 0)
+    assert weights("figure4") == {"with AWC": awc, "without AWC": none}
+    assert weights("figure5") == {"without AWC": none, "with AWC": awc}
+    assert set(weights("table6").values()) == {awc}, "EWC-V is AWC with a fixed Fisher: no l2 beside either"
+    assert weights("table3") == {"ITA only (scale 1)": l2, "CD": l2, "CD+ITA": l2, "CD+AWC": awc, "CD+ITA+AWC": awc}
+    for name in ("table4", "table5", "table12", "figure3"):  # their 1K rows have the values of Table 3's CD+ITA
+        assert set(weights(name).values()) == {l2}, name
+    assert weights("table11") == {f"{no}AWC {steps} steps": l2 if no else awc for steps in (50, 25) for no in ("", "no ")}
+
+
 def test_at_paper_scale_settings_are_the_papers():
     config = next(c for c in all_runs(["table2"], FULL["mtil"], [42]).values() if c.strategy == "gift")
     assert (config.model, config.order, config.lr, config.source) == ("ViT-B-16:openai", "II", None, "synthetic-II")
@@ -194,6 +217,61 @@ def test_ours_stand_beside_the_papers_with_the_difference_where_the_protocol_is_
     line = next(line for line in cells.markdown(table).splitlines() if line.startswith("| CD |"))
     assert line.endswith("| 85.0 ± 1.4 | 84.7 | +0.3 |")
     assert "difference" not in cells.beside(ours, published("table3"), comparable=False)["CD"]["Last"]
+
+
+def test_deltas_are_points_above_a_row_of_the_same_table():
+    ours = [{("Zero-shot", "Last"): 60.0, ("l2", "Last"): 71.0}, {("Zero-shot", "Last"): 65.0, ("l2", "Last"): 72.5}]
+    table = cells.with_deltas(cells.beside(ours, published("table1"), comparable=False), load("table1").DELTAS)
+    # Ours: (71 + 72.5) / 2 - (60 + 65) / 2 = 9.25. The paper's: 75.9 - 65.3 = 10.6.
+    assert (table["l2"]["Last"]["ours_delta"], table["l2"]["Last"]["paper_delta"]) == (9.25, 10.6)
+    assert "ours_delta" not in table["Zero-shot"]["Last"] and "paper_delta" not in table["Zero-shot"]["Last"]
+    assert table["ZSCL"]["Transfer"] == {"paper": 68.1, "paper_delta": -1.3}, "not run: the paper's alone"
+    assert table["GIFT (Ours)"]["Last"]["paper_delta"] == 20.7
+    lines = cells.markdown(table).splitlines()
+    assert lines[0].endswith("| Last | Δ | Last (paper) | Δ (paper) |")
+    assert next(line for line in lines if line.startswith("| l2 |")).endswith("| 71.8 ± 1.1 | +9.2 | 75.9 | +10.6 |")
+    assert next(line for line in lines if line.startswith("| Zero-shot |")).endswith("| 62.5 ± 3.5 | - | 65.3 | - |")
+
+
+def test_the_deltas_of_the_first_two_tables_are_those_that_zscls_paper_prints_for_its_rows():
+    """Of its Table 1: ZSCL's Transfer, Avg. and Last against zero-shot; the rows are quoted, and so the rule is."""
+    table = cells.with_deltas(cells.beside([], published("table1"), comparable=True), load("table1").DELTAS)
+    assert [table["ZSCL"][metric]["paper_delta"] for metric in ("Transfer", "Average", "Last")] == [-1.3, 10.1, 18.3]
+
+
+def test_three_times_the_images_are_compared_in_brackets_with_once():
+    ours = [{("GIFT ImageNet 1K", "Last"): 80.0, ("GIFT ImageNet 3K", "Last"): 79.0, ("GIFT synthetic 3K", "Last"): 85.0}]
+    table = cells.with_deltas(cells.beside(ours, published("table5"), comparable=True), load("table5").DELTAS)
+    line = {text.split(" | ")[0].removeprefix("| "): text for text in cells.markdown(table, brackets=True).splitlines()}
+    # Ours 79 - 80; the paper's 84.7 - 84.0; ours less the paper's 79 - 84.7.
+    assert line["GIFT ImageNet 3K"].endswith("| 79.0 (-1.0) | 84.7 (+0.7) | -5.7 |")
+    assert line["GIFT ImageNet 1K"].endswith("| 80.0 | 84.0 | -4.0 |")
+    assert line["GIFT synthetic 3K"].endswith("| 85.0 | 84.9 (-0.1) | +0.1 |"), "ours lacks the row with 1K"
+    assert "(" not in line["ZSCL ImageNet 100K"] and "Δ" not in line[""]
+
+
+@pytest.mark.parametrize("name", [f"table{n}" for n in range(1, 13)])
+def test_every_delta_is_between_two_rows_of_its_table(name):
+    module = load(name)
+    labels = {row.label for row in module.ROWS}
+    deltas = getattr(module, "DELTAS", {})
+    assert set(deltas) | set(deltas.values()) <= labels and all(row != base for row, base in deltas.items())
+    assert bool(deltas) == (name in ("table1", "table2", "table3", "table5")) == hasattr(module, "DELTA_NOTE")
+
+
+@pytest.mark.parametrize("name", [f"table{n}" for n in range(1, 13)])
+def test_the_pages_that_come_with_it_are_made_of_the_json_beside_them(name):
+    folder = Path(__file__).parents[1] / "experiments" / "results" / "mini"
+    record = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+    assert (folder / f"{name}.md").read_text(encoding="utf-8") == as_text(record)
+    bare = {
+        row: {
+            column: {part: value for part, value in cell.items() if not part.endswith("_delta")}
+            for column, cell in line.items()
+        }
+        for row, line in record["rows"].items()
+    }
+    assert cells.with_deltas(bare, getattr(load(name), "DELTAS", {})) == record["rows"]
 
 
 def test_a_table_of_the_embedded_world_has_both_and_says_that_the_protocol_is_another(tmp_path):

@@ -1,13 +1,16 @@
 """Which task a batch belongs to: autoencoders over fixed features, chosen by their error, never by a label."""
 
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from avalanche.evaluation.metrics import accuracy_metrics
 from avalanche.training.supervised import Naive
 from safetensors.torch import load, save
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 from world import Pictures, made_stream, quiet, tiny_model
 
 from avalanche_gift.benchmarks.pictures import ArrayPictures
@@ -19,6 +22,7 @@ from avalanche_gift.strategy_arguments import own_arguments
 from avalanche_gift.training import MoEAdapters
 from avalanche_gift.training.moe_adapters import FEW_SHOT_RATES
 from avalanche_gift.training.plugins import MoEAdaptersPlugin, TaskSelectionPlugin, clip_optimizer
+from avalanche_gift.training.plugins.grouped_batches import GroupedBatches
 from avalanche_gift.training.plugins.task_selection import fit_autoencoder
 
 SMALL = {"code": 8, "iterations": 30, "reference_iterations": 30, "batch_size": 6}
@@ -192,6 +196,73 @@ def test_in_plain_naive_batches_go_to_the_router_of_their_task(backbone):
     assert len(select.chosen) == 3, "every batch of an experience to the same"
 
 
+@pytest.mark.parametrize(
+    ("rows", "batch_size", "size", "lengths", "groups"),
+    [
+        (300, 128, 128, [128, 128, 44], [0, 1, 2]),
+        (300, 256, 128, [128, 128, 44], [0, 1, 2]),
+        (300, 64, 128, [64, 64, 64, 64, 44], [0, 0, 1, 1, 2]),
+        (300, 100, 128, [100, 28, 72, 56, 44], [0, 0, 1, 1, 2]),  # 0-99 | 100-127, 128-199 | 200-255, 256-299
+        (5, 3, 2, [2, 1, 1, 1], [0, 1, 1, 2]),
+        (4, 8, 2, [2, 2], [0, 1]),
+        (2, 1, 128, [1, 1], [0, 0]),
+    ],
+)
+def test_batches_are_cut_where_a_group_is_full_and_no_row_is_lost_or_moved(rows, batch_size, size, lengths, groups):
+    images, labels = torch.arange(rows)[:, None].float(), torch.arange(rows)
+    loader = DataLoader(TensorDataset(images, labels), batch_size)
+    grouped = GroupedBatches(loader, size, rows=rows, batch_size=batch_size)
+    found = [(batch, grouped.number, grouped.images) for batch in grouped]
+    assert [len(batch[1]) for batch, *_ in found] == lengths and len(grouped) == len(lengths)
+    assert [number for _, number, _ in found] == groups
+    assert torch.equal(torch.cat([batch[1] for batch, *_ in found]), labels)
+    for batch, number, group in found:
+        assert torch.equal(batch[0][:, 0], batch[1].float())
+        assert torch.equal(group, images[number * size : (number + 1) * size]), "the whole group, read before its first batch"
+
+
+def test_the_choice_is_for_128_images_whatever_the_batches_of_evaluation():
+    """Of 130 images the first 3 look like task 1, the others like task 0: a batch of 3 would go elsewhere."""
+    features = torch.cat([logit(0.8, 3), logit(0.2, 127)])
+    seen = {}
+    for eval_mb_size in (3, 64, 100, 128, 256):
+        plugin = TaskSelectionPlugin("pixels", threshold=1.0)
+        plugin.selector = selector_of(1.0, task0=0.2, task1=0.8)
+        model = tiny_model()
+        attach_adapters(model, experts=2, bottleneck=2)
+        for task in (0, 1):
+            model.adapters.add_task(task)
+        strategy = SimpleNamespace(
+            model=model,
+            device="cpu",
+            eval_mb_size=eval_mb_size,
+            adapted_dataset=features,
+            dataloader=DataLoader(TensorDataset(features), eval_mb_size),
+            experience=SimpleNamespace(current_experience=5),
+        )
+        plugin.before_eval_exp(strategy)
+        tasks = []
+        for (images,) in strategy.dataloader:
+            plugin.before_eval_forward(strategy)
+            tasks += [model.adapters.task] * len(images)
+        # Group 0: 3 of task 1 and 125 of task 0, mean error to 0.2 (3 x 0.36) / 128, to 0.8 (125 x 0.36) / 128.
+        assert tasks == [0] * 130
+        seen[eval_mb_size] = dict(plugin.chosen)
+    assert all(chosen == {(5, 0): 2} for chosen in seen.values())
+
+
+def test_accuracies_do_not_depend_on_the_batches_of_evaluation():
+    _, strategy = trained(tasks=3, selection_mb_size=5)
+    results = []
+    for eval_mb_size in (1, 4, 5, 12, 100):
+        strategy.eval_mb_size = eval_mb_size
+        strategy.evaluator = quiet(accuracy_metrics(experience=True))
+        strategy.plugins[-1] = strategy.evaluator
+        found = strategy.eval(made_stream((3, 2, 4)).test_stream)
+        results.append({key: value for key, value in found.items() if "Top1" in key})
+    assert len(results[0]) == 3 and all(result == results[0] for result in results)
+
+
 def test_task_labels_are_never_looked_at():
     select, strategy = trained(tasks=3)
     experience = made_stream((3, 2, 4)).test_stream[1]
@@ -267,12 +338,15 @@ def test_arguments_by_benchmark(tmp_path):
         arguments("mtil", data=str(tmp_path))
     (tmp_path / "tiny-imagenet-200" / "train").mkdir(parents=True)
     assert arguments("mtil", data=str(tmp_path)) == {"reference_pictures": tmp_path / "tiny-imagenet-200" / "train"}
-    few = arguments("mtil", shots=5, options={"reference_pictures": None})
-    assert few == {"rates": FEW_SHOT_RATES, "threshold": 0.0585, "reference_pictures": None}
+    given = {"rates": FEW_SHOT_RATES, "threshold": 0.0585, "reference_pictures": None}
+    for iterations, warmup in ((500, 100), (1000, 100), (10, 2)):  # 500 and 100 are the reference's
+        few = arguments("mtil", shots=5, options={"reference_pictures": None}, train_iterations=iterations)
+        assert few == {**given, "warmup_iterations": warmup}
+    assert "warmup_iterations" not in arguments("mtil", options={"reference_pictures": None})
 
 
 def test_numbers_out_of_range_are_refused():
-    for wrong in ({"code": 0}, {"iterations": 0}, {"threshold": 0.0}, {"lr": 0.0}, {"batch_size": 0}):
+    for wrong in ({"code": 0}, {"iterations": 0}, {"threshold": 0.0}, {"lr": 0.0}, {"batch_size": 0}, {"selection_mb_size": 0}):
         with pytest.raises(ValueError, match="expected code, iterations"):
             TaskSelectionPlugin(**wrong)
 

@@ -1,6 +1,7 @@
 """ZSCL's ensemble, references and loss."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -72,11 +73,66 @@ def test_what_remains_is_the_plain_mean_of_the_snapshots_and_starts_the_next_exp
     assert equal_weights(starts.seen.before_training_exp[0], mean)
 
 
-def test_the_extra_call_of_the_reference_gives_the_same_ensemble():
-    ours, theirs = (zscl(reference_schedule=extra, ensemble_every=3) for extra in (False, True))
+@pytest.mark.parametrize(("iterations", "every"), [(6, 3), (6, 2), (5, 3), (5, 6), (6, 7), (6, 1)])
+def test_the_extra_call_of_the_reference_gives_the_same_ensemble(iterations, every):
+    ours, theirs = (
+        zscl(reference_schedule=extra, ensemble_every=every, train_iterations=iterations) for extra in (False, True)
+    )
     for strategy in (ours, theirs):
         strategy.train(made_stream((3, 2)).train_stream)
     torch.testing.assert_close(vector(ours.model), vector(theirs.model), rtol=0, atol=1e-6)
+
+
+class Counter(nn.Module):
+    """A model of one weight, the number of optimiser calls so far."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1, dtype=torch.float64))
+
+
+def snapshots(every, calls, *, reference_schedule):
+    """Calls after which a snapshot was taken, as `calls` of them count a weight up; and the mean that remains."""
+    strategy = SimpleNamespace(model=Counter(), reference_schedule=reference_schedule)
+    plugin, taken = WeightEnsemblePlugin(every), []
+    take = plugin._take
+    plugin._take = lambda strategy: (taken.append(int(strategy.model.weight.item())), take(strategy))
+    plugin.before_training_exp(strategy)
+    for _ in range(calls):
+        with torch.no_grad():
+            strategy.model.weight += 1
+        plugin.after_update(strategy)
+    plugin.after_training_exp(strategy)
+    return taken, strategy.model.weight.item()
+
+
+@pytest.mark.parametrize(
+    ("iterations", "every", "taken"),  # taken: after so many calls, with the N + 1 calls of the reference
+    [
+        (1000, 100, [1, 101, 201, 301, 401, 501, 601, 701, 801, 901, 1001]),  # i = 0, 100, ..., 1000
+        (99, 100, [1]),  # i = 0 alone: 100 calls, but no call number 100
+        (100, 100, [1, 101]),
+        (101, 100, [1, 101]),
+        (9, 10, [1]),
+        (10, 10, [1, 11]),
+        (19, 10, [1, 11]),
+        (4, 1, [1, 2, 3, 4, 5]),
+    ],
+)
+def test_snapshots_are_those_after_the_calls_numbered_by_multiples_up_to_n(iterations, every, taken):
+    found, mean = snapshots(every, iterations + 1, reference_schedule=True)
+    assert found == taken
+    assert mean == pytest.approx(sum(taken) / (len(taken) + 1)), "with the start, of weight 0"
+    # N calls: the same snapshots, the last of N + 1 at the weights of call N - 1, since call N would not move them.
+    shorter, mean = snapshots(every, iterations, reference_schedule=False)
+    assert shorter == [min(number, iterations) for number in taken]
+    assert mean == pytest.approx(sum(shorter) / (len(shorter) + 1))
+
+
+def test_the_paper_has_twelve_models_in_the_mean_whichever_way_the_calls_are_counted():
+    for reference_schedule in (False, True):
+        taken, _ = snapshots(100, 1000 + reference_schedule, reference_schedule=reference_schedule)
+        assert 1 + len(taken) == 12
 
 
 def test_training_goes_on_from_its_own_weights():

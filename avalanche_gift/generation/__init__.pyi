@@ -14,5 +14,6 @@ from .making import (
 from .mini import mini_generator as mini_generator
 from .policies import Ahead as Ahead, PerTask as PerTask, RegenerateEvery as RegenerateEvery, as_policy as as_policy
 from .protocol import Generator as Generator, PairSource as PairSource, picture_seed as picture_seed
+from .random_splits import RandomSplitFolder as RandomSplitFolder
 from .sources import as_source as as_source
 from .store import StoreError as StoreError, SyntheticStore as SyntheticStore, TaskFolder as TaskFolder

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from avalanche_gift.generation.store import TaskFolder
+from avalanche_gift.modes import evaluation_mode
 
 Similarity = Callable[[Iterable[Any], Sequence[str]], Tensor]
 """Pictures and the pool's prompts -> their cosine similarities, [pictures, prompts]."""
@@ -30,14 +31,12 @@ def clip_similarity(model: Any, batch_size: int = 64) -> Similarity:
 
     @torch.no_grad()
     def similarity(pictures: Iterable[Any], prompts: Sequence[str]) -> Tensor:
-        was_training = model.training
-        model.eval()
         device, waiting = next(model.parameters()).device, iter(pictures)
         batches = iter(lambda: [model.eval_transform(picture) for picture in islice(waiting, batch_size)], [])
-        images = torch.cat([model.encode_image(torch.stack(batch).to(device)) for batch in batches])
         tokens = model.tokenize(list(prompts)).to(device)
-        texts = torch.cat([model.encode_text(part) for part in tokens.split(batch_size)])
-        model.train(was_training)
+        with evaluation_mode(model):
+            images = torch.cat([model.encode_image(torch.stack(batch).to(device)) for batch in batches])
+            texts = torch.cat([model.encode_text(part) for part in tokens.split(batch_size)])
         return (images @ texts.T).cpu()
 
     return similarity

@@ -43,7 +43,7 @@ class FolderGenerator:
 
     def __init__(self, root: str | os.PathLike[str], *, template: str = "a photo of a {c}.") -> None:
         self.root = Path(root)
-        self._entries = _entries(self.root, template)
+        self._entries = self._list(template)
         self._by_prompt: dict[str, list[Path]] = {}
         for path, prompt in self._entries:
             self._by_prompt.setdefault(prompt, []).append(path)
@@ -65,7 +65,7 @@ class FolderGenerator:
         """
         check_lengths(prompts, seeds)
         paths = [self._path(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)]
-        return [_load(path) for path in paths]
+        return [load_image(path) for path in paths]
 
     def pairs(self, count: int, *, seed: int, exclude: Collection[str] = ()) -> tuple[list[Image.Image], list[str]]:
         """`count` pictures and their prompts, drawn without replacement from those whose prompt is not in `exclude`.
@@ -82,7 +82,11 @@ class FolderGenerator:
                 "are excluded; add pictures of other prompts or exclude fewer"
             )
         drawn = random.Random(seed).sample(eligible, min(count, len(eligible)))
-        return [_load(path) for path, _ in drawn], [prompt for _, prompt in drawn]
+        return [load_image(path) for path, _ in drawn], [prompt for _, prompt in drawn]
+
+    def _list(self, template: str) -> list[tuple[Path, str]]:
+        """Every picture under root with its prompt."""
+        return _entries(self.root, template)
 
     def _path(self, prompt: str, seed: int) -> Path:
         paths = self._by_prompt.get(prompt)
@@ -197,7 +201,8 @@ def _inside(root: Path, file: str, where: str) -> Path:
     return path
 
 
-def _load(path: Path) -> Image.Image:
+def load_image(path: Path) -> Image.Image:
+    """In the file's own mode, 16 bits as 8. Raises ValueError, with the file's name, where it can't be read."""
     try:
         with Image.open(path) as picture:
             picture.load()

@@ -25,7 +25,10 @@ def can_pool(transformer: Any, *around: nn.Module) -> bool:
     block = transformer.resblocks[-1]
     if type(block) is not ResidualAttentionBlock or hasattr(block, "ln_1_kv") or type(block.attn) is not nn.MultiheadAttention:
         return False
-    return not any(_touched(module) for module in (transformer, *block.modules(), *around))
+    parts = (*block.modules(), *around)
+    if any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in parts):
+        return False  # its statistics are those of all tokens
+    return not any(_touched(module) for module in (transformer, *parts))
 
 
 def run_pooled(transformer: Transformer, x: Tensor, ends: Tensor | None = None, attn_mask: Tensor | None = None) -> Tensor:

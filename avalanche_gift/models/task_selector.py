@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from avalanche_gift.models.clip_classifier import CLIPClassifier
+from avalanche_gift.modes import evaluation_mode
 from avalanche_gift.names import check_name
 
 REFERENCE = "reference"
@@ -108,7 +109,8 @@ def clip_tokens(model: CLIPClassifier) -> Callable[[Tensor], Tensor]:
         if adapters is not None:
             adapters.use(None)
         try:
-            visual(images)
+            with evaluation_mode(visual):
+                visual(images)
         finally:
             hook.remove()
             if adapters is not None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from .tables import DASH, table
 
-PARTS = {"ours": "{}", "paper": "{} (paper)", "difference": "difference"}
+PARTS = {"ours": "{}", "ours_delta": "Δ", "paper": "{} (paper)", "paper_delta": "Δ (paper)", "difference": "difference"}
 """Of a cell, and their headings."""
 READ = (*PARTS, "std")
 """The numbers of a cell that are shown; each seed's value is not."""
@@ -19,7 +19,7 @@ READ = (*PARTS, "std")
 
 @dataclass(frozen=True)
 class Experiment:
-    """A record of `experiments/writing.py`; rows: {row: {column: {"ours", "std", "paper", "difference"}}} of a table, picture:
+    """A record of `experiments/writing.py`; rows: {row: {column: {"ours", "std", "paper", ...}}} of a table, picture:
     PNG of a figure."""
 
     kind: str
@@ -94,4 +94,4 @@ def _cell(cell: Mapping[str, float], part: str) -> str:
     if part not in cell:
         return DASH
     spread = f" <small>± {cell['std']:.1f}</small>" if part == "ours" and "std" in cell else ""
-    return f'<td class="n">{cell[part]:{"+" if part == "difference" else ""}.1f}{spread}</td>'
+    return f'<td class="n">{cell[part]:{"" if part in ("ours", "paper") else "+"}.1f}{spread}</td>'

@@ -5,9 +5,11 @@ from typing import Any
 
 from avalanche.core import BasePlugin
 from torch import Tensor
+from typing_extensions import Unpack
 
 from avalanche_gift.models import CLIPClassifier
 from avalanche_gift.names import check_name
+from avalanche_gift.training.options import GIFTCommonOptions
 from avalanche_gift.training.plugins import (
     AdaptiveWeightConsolidationPlugin,
     ContrastiveDistillationPlugin,
@@ -56,8 +58,8 @@ class GIFT(FineTune):
 
     def __init__(
         self,
-        *,
         model: CLIPClassifier,
+        *,
         synthetic: Any = None,
         alpha: float = 1.0,
         beta: float = 0.25,
@@ -75,7 +77,7 @@ class GIFT(FineTune):
         static_fisher: int | str | None = None,
         label_smoothing: float = 0.2,
         seed: int = 42,
-        **base_kwargs: Any,
+        **base_kwargs: Unpack[GIFTCommonOptions],
     ):
         check_name("distillation", distillation, DISTILLATION)
         parse_teacher(teacher)

@@ -1,11 +1,11 @@
 """iCaRL as the CLIP literature has it: fine-tuning, with distillation on a memory of real pictures."""
 
-from typing import Any
-
 from torch import Tensor
+from typing_extensions import Unpack
 
 from avalanche_gift.models import CLIPClassifier
 from avalanche_gift.stream_classes import classes_of
+from avalanche_gift.training.options import FineTuneOptions
 from avalanche_gift.training.picture_memory import PictureMemory
 from avalanche_gift.training.plugins import HerdedMemoryPlugin, ReferenceDistillationPlugin
 from avalanche_gift.training.template import FineTune
@@ -29,8 +29,8 @@ class ICaRL(FineTune):
 
     def __init__(
         self,
-        *,
         model: CLIPClassifier,
+        *,
         memory_size: int = 10_000,
         candidates: int = 30_000,
         memory_update: str = "after",
@@ -42,7 +42,7 @@ class ICaRL(FineTune):
         theta_initial: dict[str, Tensor] | None = None,
         memory_mb_size: int = 64,
         reference_slips: bool = False,
-        **base_kwargs: Any,
+        **base_kwargs: Unpack[FineTuneOptions],
     ):
         memory = PictureMemory(memory_size, reference_slips=reference_slips)
         remember = HerdedMemoryPlugin(memory, candidates=candidates, update=memory_update, reference_slips=reference_slips)

@@ -1,8 +1,9 @@
 """Learning without forgetting, and its form with a vocabulary of random texts."""
 
-from typing import Any
+from typing_extensions import Unpack
 
 from avalanche_gift.models import CLIPClassifier
+from avalanche_gift.training.options import LwFOptions
 from avalanche_gift.training.plugins import LwFPlugin, LwFVRPlugin
 from avalanche_gift.training.template import FineTune
 
@@ -17,13 +18,13 @@ class LwF(FineTune):
 
     def __init__(
         self,
-        *,
         model: CLIPClassifier,
+        *,
         distillation_weight: float = 1.0,
         temperature: float = 2.0,
         train_mb_size: int = 64,
         seed: int = 42,
-        **base_kwargs: Any,
+        **base_kwargs: Unpack[LwFOptions],
     ):
         plugin = self.plugin(weight=distillation_weight, temperature=temperature, batch_size=train_mb_size, seed=seed)
         super().__init__(model=model, train_mb_size=train_mb_size, seed=seed, method_plugins=[plugin], **base_kwargs)

@@ -6,10 +6,12 @@ from typing import Any
 
 from avalanche.core import BasePlugin
 from torch import Tensor
+from typing_extensions import Unpack
 
 from avalanche_gift.benchmarks.references import FolderPictures
 from avalanche_gift.models import CLIPClassifier
 from avalanche_gift.models.moe_adapters import attach_adapters
+from avalanche_gift.training.options import MoEAdaptersOptions
 from avalanche_gift.training.plugins import MoEAdaptersPlugin, TaskSelectionPlugin, clip_optimizer
 from avalanche_gift.training.template import FineTune
 
@@ -31,7 +33,7 @@ FEW_SHOT_RATES = {
     "StanfordCars": 1e-2,
     "SUN397": 1e-2,
 }
-"""Of order I with 5 pictures a class, for 500 iterations and a threshold of 0.0585."""
+"""Of order I with 5 images a class, for 500 iterations of which 100 warm up, and a threshold of 0.0585."""
 
 
 class MoEAdapters(FineTune):
@@ -41,8 +43,8 @@ class MoEAdapters(FineTune):
     `TaskSelectionPlugin`; what no autoencoder knows is left to the plain CLIP.
 
     experts, bottleneck, top, dropout: as `attach_adapters`. freeze: experts of each block frozen after a task.
-    backbone, reference_pictures, threshold, code, selector_iterations, reference_iterations: as `TaskSelectionPlugin`, the
-    pictures also as a folder. oracle: routed by the true task instead, as an upper bound.
+    backbone, reference_pictures, threshold, code, selector_iterations, reference_iterations, selection_mb_size: as
+    `TaskSelectionPlugin`, the pictures also as a folder. oracle: routed by the true task instead, as an upper bound.
     lr: as `FineTune`; where None, rates by `experience.task_name`, and `base_lr` for tasks not among them.
     class_incremental: the form of the class-incremental code, with 2 experts, one router for all experiences, nothing
     frozen, no selector and no label smoothing, unless those are given. evaluation_noise: routers stay noisy in evaluation,
@@ -55,8 +57,8 @@ class MoEAdapters(FineTune):
 
     def __init__(
         self,
-        *,
         model: CLIPClassifier,
+        *,
         experts: int | None = None,
         bottleneck: int = 64,
         top: int = 2,
@@ -69,6 +71,7 @@ class MoEAdapters(FineTune):
         code: int = 100,
         selector_iterations: int = 300,
         reference_iterations: int = 1000,
+        selection_mb_size: int = 128,
         oracle: bool = False,
         lr: float | Sequence[float] | Mapping[str, float] | None = None,
         rates: Mapping[str, float] = FULL_SHOT_RATES,
@@ -77,7 +80,7 @@ class MoEAdapters(FineTune):
         label_smoothing: float | None = None,
         class_incremental: bool = False,
         seed: int = 42,
-        **base_kwargs: Any,
+        **base_kwargs: Unpack[MoEAdaptersOptions],
     ):
         attach_adapters(
             model,
@@ -101,6 +104,7 @@ class MoEAdapters(FineTune):
                 code=code,
                 iterations=selector_iterations,
                 reference_iterations=reference_iterations,
+                selection_mb_size=selection_mb_size,
                 seed=seed,
             )
             plugins.append(select)

@@ -14,6 +14,7 @@ from avalanche_gift.generation import picture_seed
 from avalanche_gift.losses import contrastive_logits
 from avalanche_gift.models import CLIPClassifier, PicturePreparation
 from avalanche_gift.models.text_tower import trim
+from avalanche_gift.modes import evaluation_mode
 from avalanche_gift.prompts import PromptSampler
 from avalanche_gift.training.teacher import FixedTeacher, Teacher
 
@@ -106,13 +107,11 @@ class SyntheticPairs:
         if teacher.initial_share is None:
             return
         model = teacher.model(student)
-        was_training = model.training
-        model.eval()
-        self._teacher_images = torch.cat(
-            [model.encode_image(self.preparation.model_input(part.to(device))) for part in self.images.split(ENCODING_CHUNK)]
-        )
-        self._teacher_texts = torch.cat([model.encode_text(part.to(device)) for part in self.tokens.split(ENCODING_CHUNK)])
-        model.train(was_training)
+        images, tokens = self.images.split(ENCODING_CHUNK), self.tokens.split(ENCODING_CHUNK)
+        with evaluation_mode(model):  # mostly the student itself, whose modes and statistics are its own
+            features = [model.encode_image(self.preparation.model_input(part.to(device))) for part in images]
+            self._teacher_images = torch.cat(features)
+            self._teacher_texts = torch.cat([model.encode_text(part.to(device)) for part in tokens])
 
     def batch(self, rows: Tensor, student: CLIPClassifier, towers: Sequence[str], device: torch.device) -> SyntheticBatch:
         """Encodes the pairs `rows` by the student's `towers`; equal prompts once."""

@@ -3,13 +3,14 @@
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import torch
 from avalanche.core import BasePlugin
 from avalanche.training.plugins.evaluation import EvaluationPlugin, default_evaluator
 from avalanche.training.templates import SupervisedTemplate
 from torch import Tensor
+from typing_extensions import Unpack
 
 from avalanche_gift import distributed
 from avalanche_gift.models import CLIPClassifier
@@ -19,6 +20,7 @@ from avalanche_gift.stream_classes import check_memories, check_protocol, classe
 from avalanche_gift.training.backward import backward, finish_step
 from avalanche_gift.training.criterion import ClassificationLoss
 from avalanche_gift.training.loss_terms import record_term
+from avalanche_gift.training.options import Rates, TemplateOptions
 from avalanche_gift.training.plugins import (
     FreshOptimizerPlugin,
     IterationsPlugin,
@@ -26,6 +28,20 @@ from avalanche_gift.training.plugins import (
     WarmupCosinePlugin,
     clip_optimizer,
 )
+
+Init = TypeVar("Init", bound=Callable[..., None])
+
+
+def _keyword_signature(init: Init) -> Init:
+    """Shows `model` as keyword-only: Avalanche warns of a strategy whose signature has anything else."""
+    signature = inspect.signature(init)
+    by_position = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters = [
+        parameter.replace(kind=parameter.KEYWORD_ONLY) if number and parameter.kind is by_position else parameter
+        for number, parameter in enumerate(signature.parameters.values())
+    ]
+    init.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return init
 
 
 def _model_first(init: Callable[..., None]) -> Callable[..., None]:
@@ -65,24 +81,27 @@ class FineTune(SupervisedTemplate):
     """Whether several processes (`avalanche_gift.distributed`) compute what one does."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
+        if "__init__" in vars(cls):
+            _keyword_signature(cls.__init__)  # before Avalanche wraps it, and looks at it at every call
         super().__init_subclass__(**kwargs)
         cls.__init__ = _model_first(cls.__init__)  # type: ignore[method-assign]
 
+    @_keyword_signature
     def __init__(
         self,
-        *,
         model: CLIPClassifier,
+        *,
         optimizer: torch.optim.Optimizer | None = None,
         shard_optimizer: bool = False,
         criterion: Callable[[Tensor, Tensor], Tensor] | None = None,
-        train_iterations: int = 1000,
+        train_iterations: int | Sequence[int] = 1000,
         warmup_iterations: int | None = None,
         reference_schedule: bool = False,
-        lr: float | Sequence[float] | Mapping[str, float] | None = None,
+        lr: Rates = None,
         weight_decay: float = 0.0,
         label_smoothing: float = 0.2,
         class_incremental: bool | None = None,
-        class_incremental_loss: str = "step",
+        class_incremental_loss: Literal["step", "seen"] = "step",
         seed: int = 42,
         train_mb_size: int = 64,
         eval_mb_size: int | None = None,
@@ -91,12 +110,14 @@ class FineTune(SupervisedTemplate):
         evaluator: EvaluationPlugin | Callable[[], EvaluationPlugin] = default_evaluator,
         eval_every: int = -1,
         method_plugins: Sequence[BasePlugin] = (),
-        **base_kwargs: Any,
+        **base_kwargs: Unpack[TemplateOptions],
     ):
+        if not isinstance(train_iterations, int):
+            raise TypeError(f"expected one number of training iterations, got {train_iterations!r}")
         _check_arguments(model, train_iterations, base_kwargs)
         if optimizer is not None and shard_optimizer:
             raise ValueError("expected shard_optimizer or an optimizer of your own, got both")
-        self.train_iterations = train_iterations
+        self.train_iterations, self.reference_schedule = train_iterations, reference_schedule
         warmup = usual_warmup(train_iterations) if warmup_iterations is None else warmup_iterations
         default_lr = 1e-5 if optimizer is None else optimizer.param_groups[0]["lr"]
         given = list(plugins or [])
@@ -173,7 +194,7 @@ class FineTune(SupervisedTemplate):
 FineTune.__init__ = _model_first(FineTune.__init__)  # type: ignore[method-assign]
 
 
-def _check_arguments(model: Any, train_iterations: int, base_kwargs: dict[str, Any]) -> None:
+def _check_arguments(model: Any, train_iterations: int, base_kwargs: Mapping[str, Any]) -> None:
     if not isinstance(model, CLIPClassifier):
         raise TypeError(
             f"expected a CLIPClassifier, got {type(model).__name__}; wrap an open_clip model with "

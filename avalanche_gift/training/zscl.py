@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
+from typing_extensions import Unpack
 
 from avalanche_gift.benchmarks.references import FolderPictures, read_texts
 from avalanche_gift.models import CLIPClassifier
 from avalanche_gift.prompts import imagenet_prompts
+from avalanche_gift.training.options import UnseededOptions
 from avalanche_gift.training.plugins import L2ConsolidationPlugin, ReferenceDistillationPlugin, WeightEnsemblePlugin
 from avalanche_gift.training.template import FineTune
 
@@ -28,8 +30,8 @@ class ZSCL(FineTune):
 
     def __init__(
         self,
-        *,
         model: CLIPClassifier,
+        *,
         pictures: Any = None,
         texts: str | os.PathLike[str] | Sequence[str] | None = None,
         distillation_weight: float = 1.0,
@@ -40,7 +42,7 @@ class ZSCL(FineTune):
         theta_initial: dict[str, Tensor] | None = None,
         reference_mb_size: int = 64,
         seed: int = 42,
-        **base_kwargs: Any,
+        **base_kwargs: Unpack[UnseededOptions],
     ):
         plugins: list[Any] = []
         if distillation_weight != 0:

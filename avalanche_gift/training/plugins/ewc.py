@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader, Subset
 
 from avalanche_gift.consolidation import snapshot, trainable_parameters
 from avalanche_gift.losses import smoothed_cross_entropy
+from avalanche_gift.modes import evaluation_mode
 from avalanche_gift.training.backward import backward, finish_step
 from avalanche_gift.training.batches import rows_of_batch
 from avalanche_gift.training.plugins.consolidation import ConsolidationPlugin
@@ -74,24 +75,22 @@ class OnlineEWCPlugin(ConsolidationPlugin):
     def _measure(self, strategy: Any, num_workers: int) -> dict[str, Tensor]:
         """F_new by parameter."""
         model, pictures = strategy.model, self._pictures(strategy)
-        was_training = model.training
-        model.eval()
         sums = {name: torch.zeros_like(parameter) for name, parameter in trainable_parameters(model)}
         batch_size = strategy.train_mb_size if self.batch_size is None else self.batch_size
         # A generator of its own, so that torch's global one stays as it is.
         loader = DataLoader(pictures, batch_size, num_workers=num_workers, generator=torch.Generator())
-        for images, labels, *_ in loader:
-            finished = False
-            while not finished:  # once; again at half the scale where towers in float16 overflow
-                model.zero_grad()
-                logits = model(images.to(strategy.device))
-                backward(model, len(labels) * smoothed_cross_entropy(logits, labels.to(strategy.device)))
-                finished = finish_step(model)
-            for name, parameter in trainable_parameters(model):
-                if parameter.grad is not None:
-                    sums[name] += parameter.grad.square() / len(pictures)
+        with evaluation_mode(model):
+            for images, labels, *_ in loader:
+                finished = False
+                while not finished:  # once; again at half the scale where towers in float16 overflow
+                    model.zero_grad()
+                    logits = model(images.to(strategy.device))
+                    backward(model, len(labels) * smoothed_cross_entropy(logits, labels.to(strategy.device)))
+                    finished = finish_step(model)
+                for name, parameter in trainable_parameters(model):
+                    if parameter.grad is not None:
+                        sums[name] += parameter.grad.square() / len(pictures)
         model.zero_grad()
-        model.train(was_training)
         return sums
 
     def _pictures(self, strategy: Any) -> Any:

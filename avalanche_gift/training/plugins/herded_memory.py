@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Subset
 
 from avalanche_gift.models import CLIPClassifier
+from avalanche_gift.modes import evaluation_mode
 from avalanche_gift.names import check_name
 from avalanche_gift.training.herding import herd, places_after_removal
 from avalanche_gift.training.picture_memory import PictureMemory
@@ -97,8 +98,5 @@ def _stack(items: Sequence[Any]) -> Tensor:
 
 @torch.no_grad()
 def _image_features(model: CLIPClassifier, batches: Iterator[Tensor], device: torch.device) -> Tensor:
-    was_training = model.training
-    model.eval()
-    features = torch.cat([model.encode_image(batch.to(device)) for batch in batches])
-    model.train(was_training)
-    return features
+    with evaluation_mode(model):
+        return torch.cat([model.encode_image(batch.to(device)) for batch in batches])

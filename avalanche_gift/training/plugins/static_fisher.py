@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from avalanche_gift.consolidation import fisher_weights, trainable_parameters
+from avalanche_gift.modes import evaluation_mode
 from avalanche_gift.training.backward import finish_step
 from avalanche_gift.training.plugins.consolidation import ConsolidationPlugin
 from avalanche_gift.training.plugins.requirements import require_synthetic_replay
@@ -29,7 +30,7 @@ class StaticFisherPlugin(ConsolidationPlugin):
     List it after `SyntheticReplayPlugin`, whose first batches of the experience it takes, rounded up to whole ones. The
     Fisher weights of a batch are those of adaptive consolidation (squared gradient of the synthetic losses, mean one in
     each tensor); those of several batches are averaged. As the paper has it (a number): all at theta_prev, before the first
-    step. There the student is the previous model, so that with that teacher only alignment counts.
+    step, in evaluation mode. There the student is the previous model, so that with that teacher only alignment counts.
 
     `reference:N` repeats the released code: the averaging runs along the first training steps, each at its own weights; from
     then on gradients are never cleared, only the task's and the penalty's are added to them, and the synthetic losses have
@@ -60,7 +61,8 @@ class StaticFisherPlugin(ConsolidationPlugin):
                 finished = False
                 while not finished:  # once; again at half the scale where towers in float16 overflow
                     strategy.optimizer.zero_grad()
-                    replay.backward(strategy, number)
+                    with evaluation_mode(strategy.model):
+                        replay.backward(strategy, number)
                     finished = finish_step(strategy.model)
                 self._average_in(strategy, number)
             strategy.optimizer.zero_grad()

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from avalanche_gift.models import CLIPClassifier
 from avalanche_gift.models.task_selector import REFERENCE, Autoencoder, TaskSelector, make_backbone
+from avalanche_gift.training.plugins.grouped_batches import GroupedBatches
 from avalanche_gift.training.plugins.moe_adapters import adapters_of
 from avalanche_gift.training.plugins.schedule import CyclingLoader
 from avalanche_gift.training.seeds import combined_seed
@@ -19,10 +20,12 @@ from avalanche_gift.training.seeds import combined_seed
 
 class TaskSelectionPlugin(SupervisedPlugin):
     """List it behind `MoEAdaptersPlugin`. As an experience begins it trains an autoencoder on features of its pictures; a
-    test batch is evaluated with the routers of the task whose autoencoder reconstructs it best, and without adapters where
-    that is the one of the reference pictures, or the error is above the threshold. Task labels are never looked at.
+    group of test images is evaluated with the routers of the task whose autoencoder reconstructs it best, and without
+    adapters where that is the one of the reference pictures, or the error is above the threshold. Task labels are never
+    looked at.
 
-    The choice is made once a batch: the larger the batches of one data set, the surer it is (the reference has 128).
+    The choice is made once for `selection_mb_size` images that follow each other in the test set, 128 in the reference,
+    whatever the strategy's eval_mb_size: the larger the groups of one data set, the surer it is. The last group is short.
 
     backbone: `alexnet` (torchvision's, on ImageNet), `clip` (the tokens that the frozen image tower ends with), `pixels`, or
     a module or function [N, 3, H, W] -> [N, ...] of yours; give it a new threshold, for errors depend on the features.
@@ -30,7 +33,7 @@ class TaskSelectionPlugin(SupervisedPlugin):
     they train the first autoencoder and are not kept. None: the threshold alone tells what is unknown.
     code: width of the autoencoders. iterations, reference_iterations, batch_size, weight_decay: of their Adam, whose rate is
     `lr` and a tenth of that after every 10 passes over the pictures. (The reference makes one iteration more.)
-    chosen: how many batches of experience i went to task j (None: to the plain model) in the latest evaluation, by (i, j).
+    chosen: how many groups of experience i went to task j (None: to the plain model) in the latest evaluation, by (i, j).
     """
 
     supports_distributed = False
@@ -47,21 +50,24 @@ class TaskSelectionPlugin(SupervisedPlugin):
         lr: float = 0.01,
         weight_decay: float = 1e-4,
         batch_size: int = 64,
+        selection_mb_size: int = 128,
         seed: int = 42,
     ):
         super().__init__()
-        if min(code, iterations, reference_iterations, batch_size) < 1 or not threshold > 0 or not lr > 0:
+        if min(code, iterations, reference_iterations, batch_size, selection_mb_size) < 1 or not threshold > 0 or not lr > 0:
             raise ValueError(
-                "expected code, iterations and batch_size of at least 1, threshold and lr above 0, got "
-                f"{code}, {iterations} and {reference_iterations}, {batch_size}, {threshold}, {lr}"
+                "expected code, iterations, batch_size and selection_mb_size of at least 1, threshold and lr above 0, got "
+                f"{code}, {iterations} and {reference_iterations}, {batch_size}, {selection_mb_size}, {threshold}, {lr}"
             )
         self.backbone, self.reference_pictures = backbone, reference_pictures
         self.threshold, self.code = threshold, code
         self.iterations, self.reference_iterations, self.batch_size = iterations, reference_iterations, batch_size
-        self.lr, self.weight_decay, self.seed = lr, weight_decay, seed
+        self.lr, self.weight_decay, self.seed, self.selection_mb_size = lr, weight_decay, seed, selection_mb_size
         self.selector: TaskSelector | None = None
         self._loaded: dict[str, Tensor] = {}
         self.chosen: Counter[tuple[int, int | None]] = Counter()
+        self._groups: GroupedBatches | None = None
+        self._selected: tuple[int, int | None] = (-1, None)
 
     def before_training_exp(self, strategy: Any, num_workers: int = 0, **kwargs: Any) -> None:
         adapters_of(strategy)
@@ -77,10 +83,21 @@ class TaskSelectionPlugin(SupervisedPlugin):
     def before_eval(self, strategy: Any, **kwargs: Any) -> None:
         self.chosen.clear()
 
+    def before_eval_exp(self, strategy: Any, **kwargs: Any) -> None:
+        rows, batch_size = len(strategy.adapted_dataset), strategy.eval_mb_size
+        self._groups = GroupedBatches(strategy.dataloader, self.selection_mb_size, rows=rows, batch_size=batch_size)
+        self._selected = -1, None
+        strategy.dataloader = self._groups
+
     def before_eval_forward(self, strategy: Any, **kwargs: Any) -> None:
-        task = self._ready(strategy.model).select(strategy.mb_x) if self.selector or self._loaded else None
-        adapters_of(strategy).use(task)
-        self.chosen[strategy.experience.current_experience, task] += 1
+        assert self._groups is not None
+        if self._groups.number != self._selected[0]:
+            self._selected = self._groups.number, self._select(strategy, self._groups.images)
+            self.chosen[strategy.experience.current_experience, self._selected[1]] += 1
+        adapters_of(strategy).use(self._selected[1])
+
+    def after_eval_exp(self, strategy: Any, **kwargs: Any) -> None:
+        self._groups = None
 
     def footprint(self) -> dict[str, int]:
         """The autoencoders, and the backbone where it is a module of its own."""
@@ -94,6 +111,11 @@ class TaskSelectionPlugin(SupervisedPlugin):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._loaded = dict(state["selector"])
+
+    def _select(self, strategy: Any, images: Tensor) -> int | None:
+        """The task of a group of images; None for the plain model."""
+        known = self.selector or self._loaded
+        return self._ready(strategy.model).select(images.to(strategy.device)) if known else None
 
     def _ready(self, model: CLIPClassifier) -> TaskSelector:
         """The selector, made when it is first needed, with the state that was loaded since."""

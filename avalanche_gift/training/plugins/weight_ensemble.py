@@ -10,11 +10,13 @@ from avalanche_gift.consolidation import snapshot, trainable_parameters
 
 
 class WeightEnsemblePlugin(SupervisedPlugin):
-    """ZSCL's weight ensemble: the mean of the weights as the experience begins and after iterations 0, every, 2 every, ...
+    """ZSCL's weight ensemble: the mean of the weights as the experience begins and after calls 0, every, 2 every, ... <= N.
 
     Training goes on from its own weights; as the experience ends the mean takes their place, so that it is evaluated and
-    starts the next experience. Where an experience of N iterations ends at a multiple of `every`, its last weights are a
-    snapshot too: the reference makes one more call, number N, at learning rate zero.
+    starts the next experience. The reference makes N + 1 calls of the optimiser, numbered 0 to N, the last at learning rate
+    zero. A schedule of N calls ends with the weights that call N would leave, so that these are a snapshot too where N is a
+    multiple of `every`. Which of the two it is says the strategy (`FineTune(reference_schedule=...)`); N calls elsewhere.
+    Buffers, such as the statistics of a batch norm, stay those that training ended with.
     """
 
     supports_distributed = True
@@ -38,7 +40,7 @@ class WeightEnsemblePlugin(SupervisedPlugin):
 
     @torch.no_grad()
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
-        if self._iterations % self.every == 0:
+        if self._iterations % self.every == 0 and not _makes_call_n(strategy):
             self._take(strategy)
         for name, parameter in trainable_parameters(strategy.model):
             parameter.copy_(self._mean[name])
@@ -58,3 +60,8 @@ class WeightEnsemblePlugin(SupervisedPlugin):
         self._snapshots += 1
         for name, parameter in trainable_parameters(strategy.model):
             self._mean[name].lerp_(parameter, 1 / self._snapshots)
+
+
+def _makes_call_n(strategy: Any) -> bool:
+    """Whether the strategy makes the reference's N + 1 calls an experience; a number of calls alone does not say it."""
+    return bool(getattr(strategy, "reference_schedule", False))
