@@ -109,13 +109,13 @@ def _run(
     found = state.found(report)
     unchanging = config.strategy == "zero-shot" and not config.class_incremental
     matrix = AccuracyMatrix(unchanging_every=config.train_iterations if unchanging else None)
-    pooled = [ClassIncrementalAccuracy()] if config.class_incremental else []
+    pooled = ClassIncrementalAccuracy()
     sizes = None if found is None else found["run"]["logs"]
     about = {**config.settings(), "versions": software_versions()}
     logs: AbstractContextManager[list[Any]] = nullcontext([])
     with open_loggers(folder, sizes, about) if distributed.is_first() else logs as loggers:
         watched = [LearningRate(), DistanceFromPrevious(), SyntheticPictures()]
-        evaluator = EvaluationPlugin(accuracy_metrics(experience=True), matrix, *pooled, *watched, loggers=loggers)
+        evaluator = EvaluationPlugin(accuracy_metrics(experience=True), matrix, pooled, *watched, loggers=loggers)
         strategy, benchmark = build_for(benchmark, config, model, evaluator)
         _watch_gradients(strategy)
         plugin = None
@@ -126,8 +126,7 @@ def _run(
             train_and_evaluate(strategy, benchmark, config, state, plugin)
     used.seconds = state.seconds
     results = _results(config, benchmark, strategy, matrix, used)
-    if pooled:
-        among_all = pooled[0].result()
+    if among_all := pooled.result():
         results["class_incremental"] = {name: among_all[name] for name in ("average", "last")}
         report(
             f"{config.strategy}, seed {config.seed}, among all classes seen: Average {among_all['average']:.2f}, "

@@ -9,9 +9,9 @@ from avalanche.evaluation.metrics import accuracy_metrics
 from avalanche.training.plugins import EWCPlugin, ReplayPlugin
 from replay import LOSS_TOLERANCE, WEIGHT_TOLERANCE, replay
 from torch import nn
-from world import BASE_PROMPTS, MadePictures, Spy, equal_weights, made_stream, quiet, tiny_model, weights_of
+from world import BASE_PROMPTS, MadePictures, Spy, equal_weights, made_stream, names_of, quiet, tiny_model, weights_of
 
-from avalanche_gift import GIFT, L2, FineTune, ZeroShot
+from avalanche_gift import GIFT, L2, FineTune, ZeroShot, with_class_names
 from avalanche_gift.training.plugins import distillation
 
 RECORDS = sorted((Path(__file__).parent / "data").glob("*.safetensors"))
@@ -195,9 +195,7 @@ def test_folder_without_an_eligible_prompt_is_an_error_that_names_it(tmp_path):
     for name in ("cat", "dog"):
         (tmp_path / name).mkdir()
         MadePictures.picture(name, 0).save(tmp_path / name / "0.png")
-    stream = made_stream((3, 2))
-    for experience in stream.train_stream:
-        experience.templates = ("a photo of a {c}.",)
+    stream = with_class_names(made_stream((3, 2)), [names_of(0), names_of(1)])
     with pytest.raises(ValueError, match=rf"none of the 2 pictures under '{tmp_path}'"):
         trained(gift(synthetic=tmp_path), stream)
 
@@ -206,9 +204,7 @@ def test_folder_gives_all_its_pictures_but_those_of_the_current_classes(tmp_path
     for name in ("cat", "sun_flower", "moon"):
         (tmp_path / name).mkdir()
         MadePictures.picture(name, 0).save(tmp_path / name / "0.png")
-    stream = made_stream((3, 2))
-    for experience in stream.train_stream:
-        experience.templates = ("a photo of a {c}.",)
+    stream = with_class_names(made_stream((3, 2)), [names_of(0), names_of(1)])
 
     class Count(Spy):
         def synthetic_loss(self, strategy, batch):

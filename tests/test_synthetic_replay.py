@@ -28,9 +28,9 @@ def test_synthetic_graph_is_gone_before_the_forward_pass_of_the_task():
     model = tiny_model()
     forward, at_forward = model.forward, []
 
-    def watched(images):
+    def watched(*given):
         at_forward.append([reference() is not None for reference in features])
-        return forward(images)
+        return forward(*given)
 
     model.forward = watched
     plain_strategy(*plugins, AdaptiveWeightConsolidationPlugin(), alive, model=model).train(made_stream((3, 2)).train_stream)

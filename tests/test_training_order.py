@@ -8,8 +8,11 @@ from avalanche.benchmarks import CLStream, benchmark_with_validation_stream, nc_
 from avalanche.benchmarks.scenarios.dataset_scenario import DatasetExperience
 from avalanche.benchmarks.scenarios.online import split_continuous_linear_decay_stream
 from scripted import benchmark, dataset, evaluate, run, scripted
+from world import Pictures, augment, made_stream, plain, quiet, tiny_model
 
-from avalanche_gift.evaluation import AccuracyMatrix
+from avalanche_gift.benchmarks import Task, clip_benchmark
+from avalanche_gift.evaluation import AccuracyMatrix, ClassIncrementalAccuracy
+from avalanche_gift.training import FineTune
 
 # Avalanche and what it imports warn about deprecations of their own; none is about the metric.
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -275,3 +278,45 @@ def test_a_state_keeps_that_the_train_stream_is_longer():
     run(scripted(first), benchmark(3, 2), (0, 1), [[0, 10], [30, 20], [60, 70]])
     second.load_state_dict(json.loads(json.dumps(first.state_dict())))
     assert second.result() == first.result() and set(second.result()) == {"average", "last"}
+
+
+# ---- a second benchmark
+
+
+def held_out():
+    task = Task("flowers", Pictures(3, 3, 90), Pictures(3, 3, 91), ("rose", "tulip", "lily"))
+    return clip_benchmark([task], train_transform=augment(), eval_transform=plain())
+
+
+@pytest.mark.parametrize("class_incremental", [False, True], ids=["task-incremental", "class-incremental"])
+@pytest.mark.parametrize("held_out_first", [False, True])
+def test_evaluating_another_benchmark_leaves_the_numbers_of_the_one_that_is_trained(class_incremental, held_out_first):
+    def numbers(other):
+        benchmark = made_stream(class_incremental=class_incremental)
+        matrix, pooled = AccuracyMatrix(figure=False), ClassIncrementalAccuracy()
+        strategy = FineTune(tiny_model(), train_iterations=2, train_mb_size=6, lr=1e-3, evaluator=quiet(matrix, pooled))
+        for streams in ([other, benchmark] if held_out_first else [benchmark, other]) if other else [benchmark]:
+            strategy.eval(streams.test_stream)
+        for experience in benchmark.train_stream:
+            strategy.train(experience)
+            strategy.eval(benchmark.test_stream)
+            if other:
+                strategy.eval(other.test_stream)
+        return matrix.rows(), matrix.result(), pooled.result()
+
+    rows, result, among_all = numbers(held_out())
+    alone = numbers(None)
+    assert result == alone[1] and among_all == alone[2] and rows[1:] == alone[0][1:]
+    assert bool(among_all) == class_incremental
+
+
+def test_a_strategy_without_an_evaluator_of_its_own_shows_the_protocol_in_its_results(capsys):
+    for class_incremental in (False, True):
+        benchmark = made_stream(class_incremental=class_incremental)
+        strategy = FineTune(tiny_model(), train_iterations=1, train_mb_size=6)
+        for experience in benchmark.train_stream:
+            strategy.train(experience, eval_streams=[])
+            results = strategy.eval(benchmark.test_stream)
+        assert {"Average/eval_phase/test_stream", "Last/eval_phase/test_stream"} <= results.keys()
+        assert ("CILAverage/eval_phase/test_stream" in results) == class_incremental
+    assert "CILLast" in capsys.readouterr().out

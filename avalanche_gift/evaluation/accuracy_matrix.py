@@ -94,6 +94,9 @@ class AccuracyMatrix(StreamMetric):
         self._cells = {(i, j): v for i, row in enumerate(rows) for j, v in enumerate(row) if v is not None}
         self.reset()
 
+    def forget(self) -> None:
+        self._cells = {}
+
     def outdate(self, row: int) -> None:
         self._cells = {(i, j): value for (i, j), value in self._cells.items() if i < row}
 

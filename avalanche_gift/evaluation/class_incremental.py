@@ -9,6 +9,8 @@ import torch
 from avalanche.evaluation.metric_results import MetricValue
 from torch import Tensor
 
+from avalanche_gift.stream_classes import find_classes
+
 from .stream_metric import StreamMetric
 
 __all__ = ["ClassIncrementalAccuracy"]
@@ -25,9 +27,9 @@ class ClassIncrementalAccuracy(StreamMetric):
     may be evaluated; they don't count. If test and train experiences do not belong together one by one (one common test set,
     see `StreamMetric`), the whole test stream is needed, and an image counts once its class was among the training labels.
 
-    Needs a class-incremental stream and a strategy that classifies among all classes seen, or every image would be compared
-    with the classes of its own experience. Raises ValueError if two test experiences share labels, as those of
-    task-incremental streams do, or if images were classified among fewer classes than were seen.
+    Publishes nothing for data that names the tasks of a task-incremental stream, so that an evaluator may have it for both
+    protocols. Raises ValueError, for data without names, if two test experiences share labels, and if images were classified
+    among fewer classes than were seen.
     """
 
     keys = ("CILAccuracy", "CILAverage", "CILLast")
@@ -68,6 +70,9 @@ class ClassIncrementalAccuracy(StreamMetric):
         self._classes = set(state.get("classes", ()))
         self._accuracies = {int(step): value for step, value in state["accuracies"]}
 
+    def forget(self) -> None:
+        self._accuracies = {}
+
     def outdate(self, row: int) -> None:
         self._accuracies.pop(row, None)
 
@@ -82,7 +87,7 @@ class ClassIncrementalAccuracy(StreamMetric):
 
     def before_eval_exp(self, strategy: Any) -> None:
         self.reset()
-        self._counting = self.counts(strategy.experience)
+        self._counting = self.counts(strategy.experience) and not _within_tasks(strategy.experience)
 
     def after_eval_iteration(self, strategy: Any) -> None:
         if not self._counting:
@@ -133,5 +138,11 @@ class ClassIncrementalAccuracy(StreamMetric):
         if self._width <= max(labels):
             raise ValueError(
                 f"expected every image to be classified among all classes seen, at least {max(labels) + 1}, got {self._width}; "
-                "give the strategy class_incremental=True"
+                "let the data name its classes (avalanche_gift.benchmarks.with_class_names)"
             )
+
+
+def _within_tasks(experience: Any) -> bool:
+    """Whether images are told apart within their task."""
+    found = find_classes(experience)
+    return found is not None and not found.stream.class_incremental

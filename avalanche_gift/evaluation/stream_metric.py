@@ -7,6 +7,8 @@ from typing import Any
 from avalanche.evaluation import PluginMetric
 from avalanche.evaluation.metric_results import MetricValue
 
+from avalanche_gift.stream_classes import find_classes
+
 __all__ = ["StreamMetric"]
 
 
@@ -19,8 +21,9 @@ class StreamMetric(PluginMetric[dict[str, float]]):
     there) if it was on a stream of another name, on a second stream named "train", or on pieces that don't say where they come
     from; and of no training if the watched stream has fewer experiences than the train stream, as one common test set has.
 
-    The first stream of the name is the watched one. Evaluations inside `train()` don't count, and neither do other streams of
-    that name, which belong to another benchmark. `eval()` and `train()` of Avalanche return the last value of every name ever
+    The watched stream is the one of that name whose data names the same classes as that of training; without names, the first
+    of that name. Evaluations inside `train()` don't count, and neither do other streams of that name, which belong to another
+    benchmark. `eval()` and `train()` of Avalanche return the last value of every name ever
     published; values of this metric are taken out when the next training or evaluation begins, so that none outlives its time.
     """
 
@@ -52,7 +55,13 @@ class StreamMetric(PluginMetric[dict[str, float]]):
 
     def trained_state(self) -> dict[str, Any]:
         """For `state_dict`, as values that JSON can hold."""
-        return {"trained": self._trained, "train_length": self._train_length, "columns": self._columns}
+        watched = self._watched if isinstance(self._watched, str) else None
+        return {
+            "trained": self._trained,
+            "train_length": self._train_length,
+            "columns": self._columns,
+            **({} if watched is None else {"watched": watched}),
+        }
 
     def load_trained_state(self, state: dict[str, Any]) -> None:
         """What `trained_state` returned. Of states before there was an order, the number of experiences trained in order."""
@@ -62,7 +71,7 @@ class StreamMetric(PluginMetric[dict[str, float]]):
         self._trained = [None if which is None else list(which) for which in trained]
         self._train_length = state.get("train_length", 0)
         self._columns = state.get("columns", 0)
-        self._watched = self._train_stream = None
+        self._watched, self._train_stream = state.get("watched"), None
 
     def before_training(self, strategy: Any) -> None:
         self._in_train = True
@@ -80,6 +89,9 @@ class StreamMetric(PluginMetric[dict[str, float]]):
         else:
             self._trained.append(which)
 
+    def forget(self) -> None:
+        """Called if what was evaluated so far turns out to be of another benchmark than what is trained."""
+
     def outdate(self, row: int) -> None:
         """Called if a training goes on with its next piece: what was measured after that many trainings no longer holds."""
 
@@ -91,10 +103,13 @@ class StreamMetric(PluginMetric[dict[str, float]]):
         stream = _stream(experience)
         if self._in_train or stream is None or stream.name != self.stream:
             return False
+        identity = _identity(experience, stream)
         if self._watched is None:
-            self._watched = stream
-            self._columns = max(self._columns, len(stream) if hasattr(stream, "__len__") else sum(1 for _ in stream))
-        return stream is self._watched
+            self._watched = identity
+        if identity != self._watched:
+            return False
+        self._columns = max(self._columns, len(stream) if hasattr(stream, "__len__") else sum(1 for _ in stream))
+        return True
 
     def values(self, results: dict[str, Any], x: int) -> list[MetricValue]:
         """To be published at x, in training iterations."""
@@ -102,16 +117,21 @@ class StreamMetric(PluginMetric[dict[str, float]]):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the streams: a copy would take them for others than those that it is given, and hold their data."""
-        return {**self.__dict__, "_watched": None, "_train_stream": None}
+        watched = self._watched if isinstance(self._watched, str) else None
+        return {**self.__dict__, "_watched": watched, "_train_stream": None}
 
     def _covered(self, origin: Any, at_once: int) -> list[int] | None:
         stream = _stream(origin)
         if stream is None or stream.name != "train":
             return None
+        identity = _identity(origin, stream)
         if self._train_stream is None:
-            self._train_stream = stream
-        if stream is not self._train_stream:
+            self._train_stream = identity
+        if identity != self._train_stream:
             return None
+        if isinstance(identity, str) and self._watched != identity:
+            self._watched, self._columns = identity, 0
+            self.forget()
         # A lazy stream has no length.
         self._train_length = max(
             self._train_length, len(stream) if hasattr(stream, "__len__") else origin.current_experience + 1
@@ -127,6 +147,12 @@ class StreamMetric(PluginMetric[dict[str, float]]):
 
     def _key(self, name: str) -> str:
         return f"{name}/eval_phase/{self.stream}_stream"
+
+
+def _identity(experience: Any, stream: Any) -> Any:
+    """What tells benchmarks apart: the classes that the data names, or else the stream itself."""
+    found = find_classes(experience)
+    return stream if found is None else found.stream.digest
 
 
 def _origin(experience: Any) -> tuple[Any, bool]:

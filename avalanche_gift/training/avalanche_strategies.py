@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from avalanche.benchmarks.scenarios import CLScenario
 from avalanche.core import BasePlugin
-from avalanche.training.plugins.evaluation import EvaluationPlugin, default_evaluator
+from avalanche.training.plugins.evaluation import EvaluationPlugin
 from avalanche.training.supervised import EWC, ICaRL, LwF, Replay
 from avalanche.training.templates import SupervisedTemplate
 
@@ -17,6 +17,7 @@ from avalanche_gift.schedule import usual_warmup
 from avalanche_gift.stream_classes import check_protocol, classes_of
 from avalanche_gift.training.avalanche_state import AvalancheStatePlugin
 from avalanche_gift.training.criterion import ClassificationLoss, OwnTaskLoss
+from avalanche_gift.training.evaluator import clip_evaluator
 from avalanche_gift.training.plugins import (
     FreshOptimizerPlugin,
     IterationsPlugin,
@@ -57,7 +58,7 @@ def avalanche_strategy(
     eval_mb_size: int | None = None,
     device: str | torch.device = "cpu",
     plugins: Sequence[BasePlugin] | None = None,
-    evaluator: EvaluationPlugin | Callable[[], EvaluationPlugin] = default_evaluator,
+    evaluator: EvaluationPlugin | Callable[[], EvaluationPlugin] = clip_evaluator,
     **method: Any,
 ) -> tuple[SupervisedTemplate, CLScenario]:
     """The strategy, and the stream to train and evaluate it on: the one given, with running labels where it needs those.

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar
 
 import torch
 from avalanche.core import BasePlugin
-from avalanche.training.plugins.evaluation import EvaluationPlugin, default_evaluator
+from avalanche.training.plugins.evaluation import EvaluationPlugin
 from avalanche.training.templates import SupervisedTemplate
 from torch import Tensor
 from typing_extensions import Unpack
@@ -19,6 +19,7 @@ from avalanche_gift.schedule import usual_warmup
 from avalanche_gift.stream_classes import check_memories, check_protocol, classes_of
 from avalanche_gift.training.backward import backward, finish_step
 from avalanche_gift.training.criterion import ClassificationLoss
+from avalanche_gift.training.evaluator import clip_evaluator
 from avalanche_gift.training.loss_terms import record_term
 from avalanche_gift.training.options import Rates, TemplateOptions
 from avalanche_gift.training.plugins import (
@@ -73,7 +74,8 @@ class FineTune(SupervisedTemplate):
     the data. ValueError where the stream is of the other kind; None takes either.
     class_incremental_loss: on class-incremental streams the cross-entropy runs over the classes of the step (`step`, as ZSCL's
     protocol has it) or over all classes seen so far (`seen`). Replayed samples bring their own classes along.
-    seed: of batches and whatever the method draws. plugins: yours, asked before the method's own.
+    seed: of batches and whatever the method draws. plugins: yours, asked before the method's own. evaluator: Avalanche's
+    default metrics beside those of continual learning (`clip_evaluator`) where none is given.
     Other arguments as Avalanche's `SupervisedTemplate`; training is counted in iterations, so there is no `train_epochs`.
     """
 
@@ -107,7 +109,7 @@ class FineTune(SupervisedTemplate):
         eval_mb_size: int | None = None,
         device: str | torch.device = "cpu",
         plugins: Sequence[BasePlugin] | None = None,
-        evaluator: EvaluationPlugin | Callable[[], EvaluationPlugin] = default_evaluator,
+        evaluator: EvaluationPlugin | Callable[[], EvaluationPlugin] = clip_evaluator,
         eval_every: int = -1,
         method_plugins: Sequence[BasePlugin] = (),
         **base_kwargs: Unpack[TemplateOptions],
