@@ -296,7 +296,9 @@ def test_images_classified_among_fewer_classes_than_were_seen_are_refused():
         strategy.train(stream.train_stream[experience])
     forward = strategy.model.forward
     strategy.model.forward = lambda x: forward(x)[:, : 2 if int(x[0, 0]) == 0 else 4]  # among an experience's own and earlier
-    with pytest.raises(ValueError, match="among all classes seen, at least 4, got 2; give the strategy class_incremental=True"):
+    with pytest.raises(
+        ValueError, match="among all classes seen, at least 4, got 2; make the stream, and the strategy, with class_inc"
+    ):
         strategy.eval(stream.test_stream[:2])
     strategy.model.forward = lambda x: forward(x)[:, :4]
     assert cil(strategy.eval(stream.test_stream[:2])), "four are enough"

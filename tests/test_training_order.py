@@ -149,6 +149,15 @@ def test_what_a_training_on_other_data_covered_is_not_known(name):
     assert metric.trained == [[0], None]
 
 
+def test_a_first_training_on_a_stream_of_another_name_is_of_no_test_experience():
+    stream, metric = benchmark(other=3), matrix()
+    strategy = scripted(metric)
+    strategy.train(stream.other_stream[0])
+    assert published(evaluate(strategy, stream.test_stream, ROWS[1])) == pytest.approx({"Average": 140 / 3, "Last": 140 / 3})
+    strategy.train(stream.train_stream[2])
+    assert metric.trained == [None, [2]]
+
+
 def test_the_train_stream_beside_a_validation_stream_is_the_same_stream():
     stream = benchmark_with_validation_stream(benchmark(), 0.2)
     found = run(scripted(matrix()), stream, (2, 0, 1), ROWS)

@@ -133,5 +133,5 @@ class ClassIncrementalAccuracy(StreamMetric):
         if self._width <= max(labels):
             raise ValueError(
                 f"expected every image to be classified among all classes seen, at least {max(labels) + 1}, got {self._width}; "
-                "give the strategy class_incremental=True"
+                "make the stream, and the strategy, with class_incremental=True"
             )
