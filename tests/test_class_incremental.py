@@ -291,17 +291,36 @@ def test_pieces_of_an_experience_are_one_step():
 
 
 def test_images_classified_among_fewer_classes_than_were_seen_are_refused():
-    stream, strategy = steps(), told(ClassIncrementalAccuracy(), width=6)
+    stream, strategy = steps(), told(ClassIncrementalAccuracy())
     for experience in (0, 1):
         strategy.train(stream.train_stream[experience])
+    forward, widths = strategy.model.forward, {0: 3, 1: 4, 2: 6}
+    strategy.model.forward = lambda x: forward(x)[:, : widths[int(x[0, 0])]]
+    wanted = "among all classes seen, at least 4, got 3; make the stream, and the strategy, with class_incremental=True"
+    with pytest.raises(ValueError, match=wanted):
+        strategy.eval(stream.test_stream)
+    widths[0] = 4
+    assert cil(strategy.eval(stream.test_stream)), "four are enough"
+
+
+def test_how_experiences_to_come_are_classified_is_of_no_concern():
+    stream, strategy = steps(), told(ClassIncrementalAccuracy())
+    for experience in (2, 1):
+        strategy.train(stream.train_stream[experience])
     forward = strategy.model.forward
-    strategy.model.forward = lambda x: forward(x)[:, : 2 if int(x[0, 0]) == 0 else 4]  # among an experience's own and earlier
-    with pytest.raises(
-        ValueError, match="among all classes seen, at least 4, got 2; make the stream, and the strategy, with class_inc"
-    ):
-        strategy.eval(stream.test_stream[:2])
-    strategy.model.forward = lambda x: forward(x)[:, :4]
-    assert cil(strategy.eval(stream.test_stream[:2])), "four are enough"
+    strategy.model.forward = lambda x: forward(x)[:, : 2 if int(x[0, 0]) == 0 else 6]
+    assert cil(strategy.eval(stream.test_stream))
+
+
+def test_all_of_a_shorter_test_stream_is_needed():
+    train = [dataset(k, labels=(2 * k, 2 * k + 1)) for k in range(3)]
+    test = [dataset(0, labels=(0, 1, 2)), dataset(1, labels=(3, 4, 5))]
+    stream, strategy = benchmark_from_datasets(train=train, test=test), scripted(ClassIncrementalAccuracy(), classes=6)
+    strategy.model.answers = {(k, i): 3 * k + i % 3 for k in range(2) for i in range(10)}
+    strategy.train(stream.train_stream[1])
+    strategy.model.right = {0: 9, 1: 1}  # of class 2 there are three images, of class 3 four
+    assert not cil(strategy.eval(stream.test_stream[0])), "class 3 is in the other part"
+    assert cil(strategy.eval(stream.test_stream))["CILAccuracy"] == pytest.approx(100 * (3 + 1) / (3 + 4))
 
 
 def test_a_state_from_before_there_was_an_order_is_one_of_steps_in_order():
