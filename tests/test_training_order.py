@@ -4,7 +4,13 @@ import copy
 import json
 
 import pytest
-from avalanche.benchmarks import CLStream, benchmark_with_validation_stream, nc_benchmark, split_online_stream
+from avalanche.benchmarks import (
+    CLStream,
+    benchmark_from_datasets,
+    benchmark_with_validation_stream,
+    nc_benchmark,
+    split_online_stream,
+)
 from avalanche.benchmarks.scenarios.dataset_scenario import DatasetExperience
 from avalanche.benchmarks.scenarios.online import split_continuous_linear_decay_stream
 from scripted import benchmark, dataset, evaluate, run, scripted
@@ -150,6 +156,38 @@ def test_what_a_training_on_other_data_covered_is_not_known(name):
     found = evaluate(strategy, stream.test_stream, ROWS[2])
     assert published(found) == pytest.approx({"Average": 310 / 6, "Last": 170 / 3})
     assert metric.trained == [[0], None]
+
+
+def test_a_first_training_on_a_stream_of_another_name_is_of_no_test_experience():
+    stream, metric = benchmark(other=3), matrix()
+    strategy = scripted(metric)
+    strategy.train(stream.other_stream[0])
+    assert published(evaluate(strategy, stream.test_stream, ROWS[1])) == pytest.approx({"Average": 140 / 3, "Last": 140 / 3})
+    strategy.train(stream.train_stream[2])
+    assert metric.trained == [None, [2]]
+
+
+@pytest.mark.parametrize(
+    ("at_once", "trained", "metrics"),
+    [
+        (3, [0, 1, 2], {"Average": 50, "Last": 50}),
+        (2, None, {"Average": 50, "Last": 50}),  # which two is not known
+    ],
+)
+def test_experiences_trained_together_are_one_training(at_once, trained, metrics):
+    stream, metric = benchmark(), matrix()
+    strategy = scripted(metric)
+    strategy.experiences_at_once = at_once
+    strategy.train(stream.train_stream[2])
+    assert published(evaluate(strategy, stream.test_stream, [20, 50, 80])) == pytest.approx(metrics)
+    assert metric.trained == [trained]
+
+
+def test_a_test_set_without_images_has_no_accuracy():
+    stream = benchmark_from_datasets(train=[dataset(0)], test=[dataset(0), dataset(1, size=0)])
+    metric = matrix()
+    assert published(evaluate(scripted(metric), stream.test_stream, [50, 0])) == {}
+    assert metric.rows() == [[50, None]]
 
 
 def test_the_train_stream_beside_a_validation_stream_is_the_same_stream():

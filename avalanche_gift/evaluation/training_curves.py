@@ -43,7 +43,8 @@ class LearningRate(_Watching):
 
 
 class DistanceFromPrevious(_Watching):
-    """`DistanceFromPrevious/train_phase/train_stream`, in units of the weights: the l2 norm of theta - theta_prev.
+    """`DistanceFromPrevious/train_phase/train_stream`: the l2 norm of theta - theta_prev, over the trained parameters, in their
+    units.
 
     After every `every` updates of an experience, and as it ends, with what a strategy then does to the weights (WiSE-FT, weight
     ensemble). theta_prev, the weights as the experience begins, is kept in the memory of the CPU and visits the device tensor
