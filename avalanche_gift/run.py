@@ -212,6 +212,7 @@ def build(config: RunConfig, model: CLIPClassifier, evaluator: EvaluationPlugin)
 def _arguments(config: RunConfig, evaluator: EvaluationPlugin) -> dict[str, Any]:
     return {
         "train_iterations": config.train_iterations,
+        "train_epochs": config.train_epochs,
         "train_mb_size": config.train_mb_size,
         "eval_mb_size": config.eval_mb_size,
         "lr": config.lr,
