@@ -104,6 +104,7 @@ def _of_hyperparameters(config: RunConfig, protocol: Protocol, given: Collection
         found["l2_weight"] = config.l2_weight
     if config.strategy in REPLAYING:
         found |= {name: config.synthetic[key] for name, key in SYNTHETIC.items() if key in config.synthetic}
+        found["l2_weight"], wanted["l2_weight"] = config.synthetic.get("l2_weight", 0.0), 0.0  # beside consolidation
     allowed = protocol.of_strategy.get(config.strategy, {})
     for name, value in found.items():
         choices = allowed.get(name)
