@@ -107,13 +107,14 @@ def run(arguments: argparse.Namespace) -> int:
     warnings.filterwarnings("default", module="avalanche_gift")
     from avalanche_gift import distributed
     from avalanche_gift.by_name import check_device
+    from avalanche_gift.protocol_differences import differences_of_runs
 
     _check_options(arguments)
     check_device(arguments.device)
     distributed.start(arguments.device)
     configs = _configs(arguments)
     first = distributed.is_first()
-    if (different := _differences(arguments, configs)) and first:
+    if (different := differences_of_runs(configs, _settings(arguments))) and first:
         print(f"Settings other than the paper's: {different}")
     out = Path(arguments.out)
     with interruptible() as interruption:
@@ -199,21 +200,6 @@ def _settings(arguments: argparse.Namespace, strategy: str | None = None) -> dic
     if given["iterations"] is not None:
         given["iterations"] = given["iterations"][0] if len(given["iterations"]) == 1 else tuple(given["iterations"])
     return hyperparameters(arguments.benchmark, given, strategy)
-
-
-def _differences(arguments: argparse.Namespace, configs: Sequence["RunConfig"]) -> str:
-    """In words, where hyperparameters and the strategies' options are not those of the published protocol."""
-    from avalanche_gift.benchmarks.defaults import departures
-    from avalanche_gift.benchmarks.protocols import protocol_of
-    from avalanche_gift.protocol_differences import in_words, option_differences, protocol_differences
-
-    differing = option_differences if protocol_of(arguments.benchmark) is None else protocol_differences
-    trained = [config for config in configs if config.strategy != "zero-shot"]  # whose differences all others have too
-    of_each = {config.strategy: differing(config) for config in trained or configs}
-    if differing is protocol_differences:
-        return in_words(of_each)
-    hyperparameters = departures(_settings(arguments), arguments.benchmark)
-    return " ".join(filter(None, [hyperparameters and f"{hyperparameters}.", in_words(of_each)]))
 
 
 def _configs(arguments: argparse.Namespace) -> list["RunConfig"]:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from avalanche_gift.benchmarks.defaults import paper_value
+from avalanche_gift.benchmarks.defaults import departures, paper_value
 from avalanche_gift.benchmarks.protocols import (
     MTIL,
     Protocol,
@@ -62,6 +62,20 @@ def option_differences(config: RunConfig, given: Collection[str] = ()) -> list[s
         for name, wanted in protocol_options(benchmark, config.strategy).items()
         if name not in given and (found := _option(config, name, values)) != wanted
     ]
+
+
+def differences_of_runs(configs: Sequence[RunConfig], hyperparameters: Mapping[str, Any]) -> str:
+    """In words, of runs on one benchmark by strategy; from MTIL's hyperparameters and options where it has no protocol.
+
+    hyperparameters: those of the benchmark by the names of the command line.
+    """
+    benchmark = configs[0].benchmark
+    published = protocol_of(benchmark) is not None
+    differing = protocol_differences if published else option_differences
+    trained = [config for config in configs if config.strategy != "zero-shot"]  # whose differences all others have too
+    words = in_words({config.strategy: differing(config) for config in trained or configs})
+    first = "" if published else departures(dict(hyperparameters), benchmark)
+    return " ".join(filter(None, [first and f"{first}.", words]))
 
 
 def in_words(differences: Mapping[str, Sequence[str]]) -> str:

@@ -18,8 +18,7 @@ from experiments.plan import Row
 
 WORLDS = ("mini", "cil")
 NOTES = {
-    "cil": "GIFT's iterations, rate and pictures are published nowhere: its rows are our reading, with an epoch a step. Rows "
-    "without CLIP are quoted; avalanche_gift/evaluation/published_conventional.json says where from.",
+    "cil": "Rows without CLIP are quoted; avalanche_gift/evaluation/published_conventional.json says where from.",
     "mini": "The six tasks as steps, told apart among all 56 classes; the paper has other steps, so its columns stand apart.",
 }
 METHODS = {

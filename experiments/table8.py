@@ -16,8 +16,7 @@ from experiments.table7 import METHODS
 
 WORLDS = ("mini", "cil")
 NOTES = {
-    "cil": "GIFT's iterations, rate and pictures are published nowhere: its rows are our reading, with an epoch a step. Rows "
-    "without CLIP are quoted; avalanche_gift/evaluation/published_conventional.json says where from.",
+    "cil": "Rows without CLIP are quoted; avalanche_gift/evaluation/published_conventional.json says where from.",
     "mini": "The six tasks in order II as steps, told apart among all 56 classes; the paper's columns stand apart.",
 }
 STEPS = {"tinyimagenet": 5, "tinyimagenet-10": 10, "tinyimagenet-20": 20}

@@ -124,8 +124,15 @@ TRUE_COPY = (
     "distillation has no effect)"
 )
 PICKED_IMAGES = "it stores the images that herding picks (the released code, by mistake, others)"
+UNPUBLISHED = "its iterations, images and loss weights are published nowhere (ours are a reading)"
 ALWAYS: dict[str, Mapping[str, tuple[str, ...]]] = {
-    "cil": {"lwf": (TRUE_COPY,), "lwf-vr": (TRUE_COPY,), "icarl": (TRUE_COPY, PICKED_IMAGES)},
+    "cil": {
+        "lwf": (TRUE_COPY,),
+        "lwf-vr": (TRUE_COPY,),
+        "icarl": (TRUE_COPY, PICKED_IMAGES),
+        "gift": (UNPUBLISHED,),
+        "ewc-v": (UNPUBLISHED,),
+    },
     "mtil": {"icarl": ("its published settings are not known",)},
 }
 """By protocol and strategy: where ours is not what the published numbers were made with, whatever the settings."""
