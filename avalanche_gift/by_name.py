@@ -91,7 +91,7 @@ def load_benchmark(config: RunConfig, model: CLIPClassifier) -> CLScenario:
         raise ValueError(f"expected no {options} for the benchmark {config.benchmark}, which has no such choice; leave it out")
     common: dict[str, Any] = {
         "train_transform": model.train_transform,
-        "eval_transform": model.eval_transform,
+        "eval_transform": model.train_transform if config.test_transform == "train" else model.eval_transform,
         "class_incremental": config.class_incremental,
     }
     if config.benchmark == "mini":
@@ -99,6 +99,8 @@ def load_benchmark(config: RunConfig, model: CLIPClassifier) -> CLScenario:
     if config.benchmark == "digits":
         return SplitDigits(seed=config.seed, **common)
     common |= {"shots": config.shots, "max_pictures": config.max_pictures, "cache_dir": config.cache_dir}
+    if config.test_transform == "train":
+        common["cache_dir"] = None  # a random transform is drawn anew each time
     if config.data is None:
         raise ValueError(f"expected --data DIR, the folder of the benchmark {config.benchmark}, got none")
     if config.benchmark == "mtil":

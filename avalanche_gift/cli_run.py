@@ -51,6 +51,12 @@ def add_command(commands: Any) -> None:
     add("--seeds", nargs="+", type=int, default=[0], metavar="N")
     add("--source", metavar="DIR", help="pictures for gift: class folders, a folder with prompts, or a diffusers pipeline")
     add("--eval-batch-size", type=int, default=256, metavar="N")
+    add(
+        "--test-transform",
+        choices=["test", "train"],
+        default="test",
+        help="train: test images in the random training transform, as in the published class-incremental code (default: test)",
+    )
     add("--cache-dir", metavar="DIR", help="keep resized test pictures, and the embedded generator's, for other runs")
     add("--workers", type=int, default=0, metavar="N", help="processes that read pictures (default 0)")
     add("--device", default="cpu")
@@ -74,7 +80,13 @@ def _add_numerics(group: argparse._ArgumentGroup) -> None:
 
 def _add_hyperparameters(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--iterations", type=int, metavar="N", help="an experience (paper: 1000)")
+    length = group.add_mutually_exclusive_group()
+    length.add_argument(
+        "--iterations", type=int, nargs="+", metavar="N", help="of each experience, one number or one each (paper: 1000)"
+    )
+    length.add_argument(
+        "--epochs", type=int, metavar="N", help="over each experience's own images (paper: 1 on cifar100-*, ...)"
+    )
     add("--batch-size", type=int, metavar="N", help="of the task, and of synthetic pairs (paper: 64)")
     add("--lr", type=float, help="base learning rate (paper: by data set)")
     add("--images", type=int, metavar="N", help="synthetic pictures an experience (paper: 1000)")
@@ -94,16 +106,16 @@ def run(arguments: argparse.Namespace) -> int:
         warnings.filterwarnings("ignore", category=category)
     warnings.filterwarnings("default", module="avalanche_gift")
     from avalanche_gift import distributed
-    from avalanche_gift.benchmarks.defaults import departures
     from avalanche_gift.by_name import check_device
+    from avalanche_gift.protocol_differences import differences_of_runs
 
     _check_options(arguments)
     check_device(arguments.device)
     distributed.start(arguments.device)
     configs = _configs(arguments)
     first = distributed.is_first()
-    if (different := departures(_settings(arguments))) and first:
-        print(f"Settings other than the paper's: {different}.")
+    if (different := differences_of_runs(configs, _settings(arguments))) and first:
+        print(f"Settings other than the paper's: {different}")
     out = Path(arguments.out)
     with interruptible() as interruption:
         results, failures = _run_all(configs, arguments, interruption)
@@ -180,10 +192,14 @@ def _show(results: list[dict[str, Any]], configs: Sequence["RunConfig"], out: Pa
     print(f"Accuracy matrices: avalanche-gift report --matrix {out}\nTraining curves: tensorboard --logdir {out}")
 
 
-def _settings(arguments: argparse.Namespace) -> dict[str, Any]:
+def _settings(arguments: argparse.Namespace, strategy: str | None = None) -> dict[str, Any]:
+    """Hyperparameters by their names on the command line; of a strategy, where its protocol has others for it."""
     from avalanche_gift.benchmarks.defaults import PAPER, hyperparameters
 
-    return hyperparameters(arguments.benchmark, {name: getattr(arguments, name) for name in PAPER})
+    given = {name: getattr(arguments, name) for name in PAPER}
+    if given["iterations"] is not None:
+        given["iterations"] = given["iterations"][0] if len(given["iterations"]) == 1 else tuple(given["iterations"])
+    return hyperparameters(arguments.benchmark, given, strategy)
 
 
 def _configs(arguments: argparse.Namespace) -> list["RunConfig"]:
@@ -199,8 +215,11 @@ def _configs(arguments: argparse.Namespace) -> list["RunConfig"]:
     for name in options:
         check_name("strategy of --set", name, names)
         check_options(name, options[name])
-    settings = _settings(arguments)
-    return [_config(arguments, settings, name, seed, options.get(name, {})) for seed in arguments.seeds for name in names]
+    return [
+        _config(arguments, _settings(arguments, name), name, seed, options.get(name, {}))
+        for seed in arguments.seeds
+        for name in names
+    ]
 
 
 def _options(given: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -239,6 +258,7 @@ def _config(
         max_pictures=arguments.max_pictures,
         cache_dir=arguments.cache_dir,
         train_iterations=settings["iterations"],
+        train_epochs=settings["epochs"],
         train_mb_size=settings["batch_size"],
         eval_mb_size=arguments.eval_batch_size,
         lr=settings["lr"],
@@ -251,6 +271,7 @@ def _config(
         options=strategy_options(arguments.benchmark, strategy, given),
         num_workers=arguments.workers,
         device=arguments.device,
+        test_transform=arguments.test_transform,
         shard_optimizer=arguments.shard_optimizer,
         numerics={name: getattr(arguments, name) for name, usual in NUMERICS.items() if getattr(arguments, name) != usual},
     )

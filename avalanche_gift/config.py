@@ -17,6 +17,8 @@ class RunConfig:
     the embedded generator's pictures are kept.
     options: keyword arguments of the strategy itself, by name.
     numerics: arguments of `models.set_numerics`, where they are not its defaults. shard_optimizer: as `FineTune`.
+    train_iterations, train_epochs: as `FineTune`; 1,000 iterations where neither is given. test_transform: `test`, or `train`
+    for test images in the random training transform, as the reference's class-incremental code has them.
     lr None: the stream's own rates, or 1e-5. Other fields as the strategies' arguments of the same name.
     """
 
@@ -31,7 +33,8 @@ class RunConfig:
     order: str | None = None
     shots: int | None = None
     max_pictures: int | None = None
-    train_iterations: int = 1000
+    train_iterations: int | tuple[int, ...] | None = None
+    train_epochs: int | None = None
     train_mb_size: int = 64
     eval_mb_size: int = 256
     lr: float | None = None
@@ -43,9 +46,16 @@ class RunConfig:
     device: str = "cpu"
     numerics: dict[str, Any] = field(default_factory=dict)
     shard_optimizer: bool = False
+    test_transform: str = "test"
 
     def __post_init__(self) -> None:
-        """Raises ValueError for NaN and infinity, which no results file holds."""
+        """Raises ValueError for NaN and infinity, which no results file holds, and for iterations together with epochs."""
+        if self.train_iterations is None and self.train_epochs is None:
+            object.__setattr__(self, "train_iterations", 1000)
+        elif self.train_iterations is not None and self.train_epochs is not None:
+            raise ValueError(f"expected iterations or epochs, got both: {self.train_iterations} and {self.train_epochs}")
+        if self.test_transform not in ("test", "train"):
+            raise ValueError(f"expected test_transform test or train, got {self.test_transform!r}")
         nested = {**self.synthetic, **self.options}
         for name, value in {**self.settings(), "synthetic": None, "options": None, **nested}.items():
             try:
@@ -54,11 +64,13 @@ class RunConfig:
                 raise ValueError(f"expected finite numbers for {name}, got {value}") from None
 
     def settings(self) -> dict[str, Any]:
-        """As JSON: sequences are lists. Without what changes no number: `cache_dir`, `shard_optimizer`, empty `numerics`."""
+        """As JSON: sequences are lists. Without what changes no number: `cache_dir`, `shard_optimizer`, empty `numerics`, no
+        `train_epochs`, and `test_transform` where it is `test`."""
         fields = dataclasses.asdict(self)
         del fields["cache_dir"], fields["shard_optimizer"]
-        if not self.numerics:
-            del fields["numerics"]
+        for name, usual in (("numerics", {}), ("train_epochs", None), ("test_transform", "test")):
+            if fields[name] == usual:
+                del fields[name]
         return {key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()}
 
 

@@ -4,6 +4,7 @@ import os
 import random
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ from avalanche_gift.run_loggers import open_loggers
 from avalanche_gift.run_loop import train_and_evaluate
 from avalanche_gift.strategy_arguments import own_arguments
 from avalanche_gift.training import AVALANCHE_STRATEGIES, STRATEGIES, FineTune, Joint
+from avalanche_gift.training.length import TrainingLength
 from avalanche_gift.training.plugins import SyntheticReplayPlugin
 from avalanche_gift.training.plugins.checkpoints import CheckpointPlugin
 from avalanche_gift.training.plugins.gradient_cosine import GradientCosinePlugin
@@ -108,7 +110,7 @@ def _run(
     state = RunState(config, benchmark, folder)
     found = state.found(report)
     unchanging = config.strategy == "zero-shot" and not config.class_incremental
-    matrix = AccuracyMatrix(unchanging_every=config.train_iterations if unchanging else None)
+    matrix = AccuracyMatrix(unchanging_at=_ends_of_experiences(config, benchmark) if unchanging else None)
     pooled = ClassIncrementalAccuracy()
     sizes = None if found is None else found["run"]["logs"]
     about = {**config.settings(), "versions": software_versions()}
@@ -133,6 +135,13 @@ def _run(
             f"Last {among_all['last']:.2f}"
         )
     return model, results, state
+
+
+def _ends_of_experiences(config: RunConfig, benchmark: CLScenario) -> list[int]:
+    """Training iterations after each experience, of strategies that train."""
+    length = TrainingLength(config.train_iterations, config.train_epochs)
+    sizes = [len(experience.dataset) for experience in benchmark.train_stream]
+    return list(accumulate(length.of(k, images=n, batch_size=config.train_mb_size) for k, n in enumerate(sizes)))
 
 
 def _watch_gradients(strategy: Any) -> None:
@@ -212,6 +221,7 @@ def build(config: RunConfig, model: CLIPClassifier, evaluator: EvaluationPlugin)
 def _arguments(config: RunConfig, evaluator: EvaluationPlugin) -> dict[str, Any]:
     return {
         "train_iterations": config.train_iterations,
+        "train_epochs": config.train_epochs,
         "train_mb_size": config.train_mb_size,
         "eval_mb_size": config.eval_mb_size,
         "lr": config.lr,

@@ -46,7 +46,9 @@ def _moe_adapters(config: RunConfig) -> dict[str, Any]:
     made: dict[str, Any] = {}
     if config.benchmark == "mtil" and config.shots is not None:
         # The reference warms up for 100 of its 500 iterations, which is more than the tenth that is usual elsewhere.
-        made = {"rates": FEW_SHOT_RATES, "threshold": 0.0585, "warmup_iterations": min(100, config.train_iterations // 5)}
+        given = config.train_iterations
+        shortest = 500 if given is None else min([given] if isinstance(given, int) else given)
+        made = {"rates": FEW_SHOT_RATES, "threshold": 0.0585, "warmup_iterations": min(100, shortest // 5)}
     if config.class_incremental or config.options.get("oracle") or "reference_pictures" in config.options:
         return made
     if config.benchmark in ("mini", "digits"):

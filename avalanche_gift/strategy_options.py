@@ -13,6 +13,7 @@ from avalanche_gift.training.avalanche_strategies import AVALANCHE_CLASSES
 
 ELSEWHERE = {
     "train_iterations": "--iterations",
+    "train_epochs": "--epochs",
     "train_mb_size": "--batch-size",
     "eval_mb_size": "--eval-batch-size",
     "seed": "--seeds",
@@ -42,18 +43,36 @@ def known_options(strategy: str) -> dict[str, Any]:
     >>> known_options("l2")["l2_weight"]
     <class 'float'>
     """
-    kind = STRATEGIES[check_name("strategy", strategy, STRATEGIES)]
-    if isinstance(kind, partial):
-        takers: list[Any] = [avalanche_strategy, AVALANCHE_CLASSES[strategy].__init__]
-    else:
-        takers = [base.__init__ for base in kind.__mro__ if issubclass(base, FineTune)] or [kind.__init__]
     found: dict[str, Any] = {}
-    for taker in takers:
+    for taker in _takers(strategy):
         hints = get_type_hints(taker)
         for name, parameter in inspect.signature(taker).parameters.items():
-            if parameter.kind is parameter.KEYWORD_ONLY and name not in (*ELSEWHERE, "train_epochs"):
+            if parameter.kind is parameter.KEYWORD_ONLY and name not in ELSEWHERE:
                 found.setdefault(name, hints.get(name, _type_of_default(parameter)))
     return {name: hint for name, hint in found.items() if any(_is_plain(kind) for kind in _kinds(hint))}
+
+
+def option_values(strategy: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What each keyword argument of a strategy is with these options: the one given, or its default.
+
+    >>> option_values("l2", {})["label_smoothing"]
+    0.2
+    """
+    found = {
+        name: parameter.default
+        for taker in reversed(_takers(strategy))
+        for name, parameter in inspect.signature(taker).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is not parameter.empty
+    }
+    return {**found, **options}
+
+
+def _takers(strategy: str) -> list[Any]:
+    """The functions whose keyword arguments a strategy takes, its own first."""
+    kind = STRATEGIES[check_name("strategy", strategy, STRATEGIES)]
+    if isinstance(kind, partial):
+        return [avalanche_strategy, AVALANCHE_CLASSES[strategy].__init__]
+    return [base.__init__ for base in kind.__mro__ if issubclass(base, FineTune)] or [kind.__init__]
 
 
 def _type_of_default(parameter: inspect.Parameter) -> Any:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
-from avalanche_gift.benchmarks.class_names import base_names, class_names, class_order
+from avalanche_gift.benchmarks.class_names import base_names, class_names, class_order, overlap
 from avalanche_gift.benchmarks.sources import LEARNING_RATES, ORDERS, SOURCES, split_sizes
 from avalanche_gift.evaluation.metrics import continual_metrics
 from avalanche_gift.evaluation.published import published, published_conventional
@@ -72,6 +72,10 @@ def steps_of_new_classes() -> Wrong:
             yield f"the class order of {dataset} is no permutation"
         if len(set(base_names(dataset))) != 100:
             yield f"{dataset} has {len(set(base_names(dataset)))} base names, expected 100"
+        pairs = ((name, taken) for name in base_names(dataset) for taken in class_names(dataset))
+        yield from (
+            f"{dataset} has the base name {name} beside its class {taken}" for name, taken in pairs if overlap(name, taken)
+        )
     for benchmark, expected in STEPS.items():
         found = [len(prompts) for _, prompts in stream_prompts(benchmark)]
         if found != expected:

@@ -33,6 +33,12 @@ def arguments_of(line: Sequence[str] | None, name: str | None, doc: str) -> argp
     add("--workers", type=int, default=0, metavar="N", help="processes that read pictures")
     add("--cache-dir", metavar="DIR", help="keep resized test pictures, and of mini the generated ones, there")
     add("--iterations", type=int, metavar="N", help="a task, to try it out: results go below --out")
+    add(
+        "--test-transform",
+        choices=["test", "train"],
+        default="test",
+        help="train: of test images, as the protocol of cil has it",
+    )
     add("--jobs", type=int, default=1, metavar="N", help="runs at a time, on shared threads")
     add("--shard", default="1/1", metavar="I/N", help="only every N-th run, for job arrays; tables come with the last")
     add("--list", action="store_true", help="print runs, which share them, and hours; run nothing")
@@ -100,4 +106,5 @@ def _world(arguments: argparse.Namespace) -> World:
         num_workers=arguments.workers,
         cache_dir=arguments.cache_dir or kept,
         iterations=arguments.iterations,
+        test_transform=arguments.test_transform,
     )

@@ -1,14 +1,14 @@
 """How long runs take, estimated: no GPU has run them yet."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from avalanche_gift.benchmarks.mini.concepts import TASKS as MINI_TASKS
 from avalanche_gift.benchmarks.sources import SOURCES
 from avalanche_gift.config import RunConfig
-from experiments.plan import CIL_TASKS, ORDERS
+from experiments.plan import CIL_STEPS, ORDERS
 
 COUNTED = Path(__file__).parents[1] / "benchmarks" / "step.jsonl"
 H100_FLOPS = 40e12
@@ -50,9 +50,9 @@ def run_flops(config: RunConfig) -> float:
         test //= 2  # after each step those of the classes seen
     flops = evaluations * test * picture
     if config.strategy != "zero-shot":
-        flops += tasks * config.train_iterations * counted["flops_task_pass"]
+        flops += iterations(config) * counted["flops_task_pass"]
     if config.strategy in REPLAYING:
-        flops += tasks * (config.train_iterations * counted["flops_synthetic_pass"] + counted["flops_once_a_task"])
+        flops += iterations(config) * counted["flops_synthetic_pass"] + tasks * counted["flops_once_a_task"]
     return flops
 
 
@@ -71,6 +71,15 @@ def total_seconds(configs: Iterable[RunConfig]) -> float:
     return sum(map(seconds, runs)) + SECONDS_PICTURES * drawn / (200 * len(MINI_TASKS))
 
 
+def iterations(config: RunConfig) -> int:
+    """Of all tasks together."""
+    if config.train_epochs is not None:
+        return sum(config.train_epochs * -(-500 * classes // config.train_mb_size) for classes in CIL_STEPS[config.benchmark])
+    if isinstance(config.train_iterations, Sequence):
+        return sum(config.train_iterations)
+    return _size(config)[0] * (config.train_iterations or 0)
+
+
 def _pictures(config: RunConfig) -> tuple[Any, ...]:
     """What decides the synthetic pictures of a run."""
     which = tuple(config.synthetic.get("skip", ())), config.options.get("extend_pool", True), config.seed
@@ -82,4 +91,4 @@ def _size(config: RunConfig) -> tuple[int, int]:
     if config.benchmark == "mtil":
         names = config.tasks or ORDERS[config.order or "I"]
         return len(names), sum(SOURCES[name].test for name in names)
-    return CIL_TASKS[config.benchmark], 10_000
+    return len(CIL_STEPS[config.benchmark]), 10_000

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from avalanche_gift.benchmarks.defaults import hyperparameters, strategy_options
 from avalanche_gift.benchmarks.mini.concepts import TASKS as MINI_TASKS
 from avalanche_gift.benchmarks.sources import ORDERS
 from avalanche_gift.config import RunConfig
+from avalanche_gift.protocol_differences import in_words, protocol_differences
 
 WORLDS = ("mini", "mtil", "cil")
 """The embedded world; MTIL; CIFAR100 and TinyImageNet in steps of new classes."""
@@ -25,27 +26,27 @@ MINI_SOURCES = {
 }
 """What stands for the paper's sources of pictures; the embedded generator's defaults are 12 steps and guidance 1.5."""
 
-CIL_TASKS = {
-    "cifar100": 10,
-    "cifar100-20": 20,
-    "cifar100-50": 50,
-    "tinyimagenet": 6,
-    "tinyimagenet-10": 11,
-    "tinyimagenet-20": 21,
+CIL_STEPS: dict[str, tuple[int, ...]] = {
+    "cifar100": (10,) * 10,
+    "cifar100-20": (5,) * 20,
+    "cifar100-50": (2,) * 50,
+    "tinyimagenet": (100,) + (20,) * 5,
+    "tinyimagenet-10": (100,) + (10,) * 10,
+    "tinyimagenet-20": (100,) + (5,) * 20,
 }
-CIL_ITERATIONS = {
-    **{"cifar100": 79, "cifar100-20": 40, "cifar100-50": 16},
-    **{"tinyimagenet": 157, "tinyimagenet-10": 79, "tinyimagenet-20": 40},
-}
-"""One epoch of a step, as in ZSCL's code; the 100 base classes of TinyImageNet get no more than a later step does."""
-CIL_OPTIONS: dict[str, dict[str, Any]] = {
-    "lwf": {"distillation_weight": 5.0},
-    "lwf-vr": {"distillation_weight": 5.0},
-    "icarl": {"distillation_weight": 5.0, "memory_size": 5000, "candidates": 10_000, "memory_update": "before"},
-    "zscl": {"distillation_weight": 5.0, "ensemble_every": 10, "l2_weight": 0.0},
-}
-"""Where the class-incremental code of ZSCL departs from its MTIL settings. Its rate is 7.1e-6; GIFT's is not published."""
-TINY_GIFT = {"label_smoothing": 0.0, "weight_decay": 0.1}
+"""Classes of each step; every class has 500 training images."""
+CIL_ROWS = ("zero-shot", "finetune", "lwf", "icarl", "lwf-vr", "zscl", "gift")
+"""The strategies of Tables 7 and 8."""
+
+
+class _Anything(dict[str, str]):
+    """Folders by name: a made-up one for a name that was not given."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> str:
+        return name
 
 
 class NotPossible(ValueError):
@@ -54,7 +55,10 @@ class NotPossible(ValueError):
 
 @dataclass(frozen=True)
 class World:
-    """Where runs happen. sources: folders of pictures by the names that rows use. iterations: None for the protocol's."""
+    """Where runs happen. sources: folders of pictures by the names that rows use. iterations: None for the protocol's.
+
+    test_transform: `train` for test images in the random training transform, as the protocol of `cil` has them.
+    """
 
     name: str
     data: str | None = None
@@ -63,16 +67,41 @@ class World:
     num_workers: int = 0
     cache_dir: str | None = None
     iterations: int | None = None
+    test_transform: str = "test"
 
-    def departures(self) -> str:
-        """In words, why numbers are not the paper's; empty where the protocol is the same."""
+    def departures(self, rows: "Sequence[Row] | None" = None) -> str:
+        """In words, where the settings of rows are not the protocol's; empty where they are, row by row.
+
+        rows: of Tables 7 and 8 in `cil`, else GIFT's own, where None.
+        """
         few = "" if self.iterations is None else f"{self.iterations} iterations a task, to try the command out: no result."
         if self.name == "mini":
             return few or (
                 "The embedded world: six tasks of drawn pictures of 32 pixels, a CLIP of a million weights, 80 iterations and "
                 "200 synthetic pictures a task. Not the paper's protocol: compare the order of rows, not the numbers."
             )
-        return few
+        words = in_words(self.row_departures(rows))
+        return " ".join(filter(None, [few, words and f"Not as in the published protocol: {words}"]))
+
+    def row_departures(self, rows: "Sequence[Row] | None" = None) -> dict[str, list[str]]:
+        """By the names of rows, the differences of their settings from the protocol (`protocol_differences`); [] for none."""
+        if rows is None:
+            rows = (
+                [Row(name, name, benchmark="cifar100", steps=10) for name in CIL_ROWS] if self.name == "cil" else [Row("gift")]
+            )
+        found: dict[str, list[str]] = {}
+        for row in rows:
+            found.setdefault(row.label, [])
+            if self.name == "mini":
+                found[row.label] = ["the embedded world"]
+                continue
+            try:
+                configs = row.configs(replace(self, data=self.data or ".", sources=_Anything(self.sources)), 42)
+            except NotPossible:
+                continue
+            texts = [text for config in configs[:1] for text in protocol_differences(config, row.on_purpose)]
+            found[row.label] = list(dict.fromkeys([*found[row.label], *texts]))
+        return found
 
     def source(self, name: str) -> str:
         """The folder of pictures of that name. Raises NotPossible where none was given."""
@@ -111,6 +140,12 @@ class Row:
     def replays(self) -> bool:
         return self.strategy in ("gift", "ewc-v")
 
+    @property
+    def on_purpose(self) -> set[str]:
+        """The names of settings that make the row what it is, so that they depart from no protocol."""
+        more = {"awc_weight", "l2_weight"} if self.plain_l2 else set()
+        return {*self.given, *self.options, *more, *({"images"} if self.images != 1 else ())}
+
     def tasks(self, world: World) -> tuple[str, ...]:
         """In order; of mini and mtil."""
         if world.name == "mini":
@@ -127,7 +162,7 @@ class Row:
             raise NotPossible("--data DIR, the folder of the data sets")
         config = self._mini(world, seed) if world.name == "mini" else self._full(world, seed)
         if world.iterations is not None:
-            config = replace(config, train_iterations=world.iterations)
+            config = replace(config, train_iterations=world.iterations, train_epochs=None)
         if self.alone:
             return [replace(config, tasks=(task,), order=None) for task in self.tasks(world)]
         if self.first_task:
@@ -142,28 +177,19 @@ class Row:
         return replace(config, model="mini", tasks=MINI_ORDERS[self.order], source=source, cache_dir=world.cache_dir)
 
     def _full(self, world: World, seed: int) -> RunConfig:
-        options, rate, iterations = dict(self.options), None, None
-        if world.name == "cil":
-            iterations = CIL_ITERATIONS[self.benchmark]
-            rate = None if self.replays else 7.1e-6
-            options = {**CIL_OPTIONS.get(self.strategy, {}), **options}
-            if self.replays and self.benchmark.startswith("tiny"):
-                options = {**TINY_GIFT, **options}
-            if self.strategy != "zero-shot":
-                options["warmup_iterations"] = 30
+        options = dict(self.options)
         if self.strategy == "zscl":
             options["pictures"] = world.source("captioned" if world.name == "cil" else "imagenet")
-        config = self._common(self.benchmark, seed, options)
+        config = self._common(self.benchmark, seed, strategy_options(self.benchmark, self.strategy, options))
         return replace(
             config,
             data=world.data,
             source=self._sampled() + world.source(self._source(world)) if self.replays else None,
             order="II" if self.order == "II" and world.name == "mtil" else None,
-            train_iterations=iterations or config.train_iterations,
-            lr=rate or config.lr,
             cache_dir=world.cache_dir,
             num_workers=world.num_workers,
             device=world.device,
+            test_transform=world.test_transform,
         )
 
     def _sampled(self) -> str:
@@ -178,7 +204,7 @@ class Row:
         return name if self.order == "I" or self.source == "imagenet" else f"{name}-II"
 
     def _common(self, benchmark: str, seed: int, options: dict[str, Any]) -> RunConfig:
-        settings = hyperparameters(benchmark, dict(self.given))
+        settings = hyperparameters(benchmark, dict(self.given), self.strategy)
         synthetic = {
             "synthetic_images": round(self.images * settings["images"]),
             "synthetic_mb_size": settings["batch_size"],
@@ -195,6 +221,7 @@ class Row:
             seed=seed,
             class_incremental=self.steps is not None,
             train_iterations=settings["iterations"],
+            train_epochs=settings["epochs"],
             train_mb_size=settings["batch_size"],
             lr=settings["lr"],
             l2_weight=float(settings["l2_weight"]),

@@ -5,9 +5,11 @@
         cifar100-50=PICTURES captioned=DIR
 
 GIFT is above ZSCL at every number of steps (Last 77.7 against 73.7 in 10), fine-tuning falls with more steps to 18.9 in 50.
-The protocol is ZSCL's: an epoch a step, warm-up 30, cross-entropy over the classes of the step. The published rows of LwF,
-LwF-VR and iCaRL may come without distillation, since their teacher's weights were the student's own.
-captioned: pictures as ZSCL's references. About 2 H100 hours (estimated).
+The protocol is ZSCL's (`avalanche_gift/benchmarks/protocols.py`): an epoch a step and one call more, warm-up 30, cross-entropy
+over the classes of the step. The published rows of LwF, LwF-VR and iCaRL may come without distillation, since their teacher's
+weights were the student's own. The reference tests on images in the random training transform: `--test-transform train`.
+captioned: images as ZSCL's references, with their captions as `captions.csv` in that folder or beside it; without these the
+texts are the 100 base prompts, and the table says so. About 2 H100 hours (estimated).
 """
 
 from experiments.cells import class_incremental
@@ -16,8 +18,7 @@ from experiments.plan import Row
 
 WORLDS = ("mini", "cil")
 NOTES = {
-    "cil": "GIFT's iterations, rate and pictures are published nowhere: its rows are our reading, with an epoch a step. Rows "
-    "without CLIP are quoted; avalanche_gift/evaluation/published_conventional.json says where from.",
+    "cil": "Rows without CLIP are quoted; avalanche_gift/evaluation/published_conventional.json says where from.",
     "mini": "The six tasks as steps, told apart among all 56 classes; the paper has other steps, so its columns stand apart.",
 }
 METHODS = {

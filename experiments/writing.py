@@ -10,7 +10,7 @@ from avalanche_gift.files import write_aside
 from experiments import cells
 from experiments.hours import seconds, total_seconds
 from experiments.plan import World
-from experiments.runner import all_runs, collect, entries, load
+from experiments.runner import Entry, all_runs, collect, entries, load
 
 
 def write(name: str, world: World, seeds: Sequence[int], folder: Path, out: Path) -> str:
@@ -18,13 +18,15 @@ def write(name: str, world: World, seeds: Sequence[int], folder: Path, out: Path
     module = load(name)
     collected = collect(name, world, seeds, folder)
     found = collected.found
+    rows = [entry.row for entry, _ in found]
+    departures, of_row = world.departures(rows), world.row_departures(rows)
     record: dict[str, Any] = {
         "experiment": name,
         "what": published_what(name),
         "world": world.name,
         "seeds": list(seeds),
-        "protocol": " ".join(filter(None, [world.departures(), getattr(module, "NOTES", {}).get(world.name, "")])),
-        "same_protocol": not world.departures(),
+        "protocol": " ".join(filter(None, [departures, texts_used(found), getattr(module, "NOTES", {}).get(world.name, "")])),
+        "same_protocol": not departures,
         "not_there": collected.needs + collected.not_run,
         "versions": next((results[0]["versions"] for _, results in found if results), {}),
     }
@@ -38,12 +40,30 @@ def write(name: str, world: World, seeds: Sequence[int], folder: Path, out: Path
     else:
         view = getattr(module, "VIEW", cells.metrics)
         values = [view(entry.row, world, results) for entry, results in found]
-        table = cells.beside(values, published(name), comparable=not world.departures())
+        # A difference is printed in the rows whose settings are the protocol's.
+        table, with_difference = (cells.beside(values, published(name), comparable=same) for same in (False, True))
+        same = {label for label, different in of_row.items() if not different and world.iterations is None}
+        table |= {row: with_difference[row] for row in table if row.split(", ")[0] in same}
         record["rows"] = cells.with_deltas(table, getattr(module, "DELTAS", {}))
         text = as_text(record)
         write_aside(out / f"{name}.md", text.encode())
     write_aside(out / f"{name}.json", (json.dumps(record, indent=1) + "\n").encode())
     return text
+
+
+def texts_used(found: Sequence[tuple[Entry, Any]]) -> str:
+    """In words, the reference texts of ZSCL's rows outside the embedded world; empty without such a row."""
+    configs = [config for entry, _ in found for config in entry.runs.values() if config.strategy == "zscl"]
+    used = {
+        f"the captions of {config.options['texts']}"
+        if isinstance(config.options.get("texts"), str)
+        else "the 100 base prompts"
+        if config.class_incremental
+        else "the 1,000 ImageNet prompts"
+        for config in configs
+        if config.benchmark != "mini"
+    }
+    return f"ZSCL's texts: {' and '.join(sorted(used))}." if used else ""
 
 
 def as_text(record: dict[str, Any]) -> str:

@@ -185,6 +185,36 @@ def test_workers_that_read_ahead_change_nothing():
     assert equal_weights(*ours)
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+def test_distilled_images_can_be_draws_of_the_training_transform_which_are_functions_of_their_place():
+    def seen(noise=0, plugins=(), workers=0, **kwargs):
+        """The images of the distillation, batch by batch, which come before the task's."""
+        torch.manual_seed(noise)
+        batches = []
+        strategy = LwF(tiny_model(), plugins=list(plugins), **{**COMMON, "train_iterations": 8, "seed": 1, **kwargs})
+        plugin = next(plugin for plugin in strategy.plugins if isinstance(plugin, LwFPlugin))
+        distil = plugin._distil
+        plugin._distil = lambda student, images: (batches.append(images.clone()), distil(student, images))[1]
+        trained(strategy, num_workers=workers)
+        return batches
+
+    first = seen(reference_transform="train")
+    assert len(first) == 16
+    spy = Spy(before_forward=lambda s: torch.rand(3))
+    for other in ({"noise": 5}, {"plugins": [spy]}, {"workers": 1}):
+        assert all(map(torch.equal, first, seen(**other, reference_transform="train"))), other
+    plain_images = seen()
+    assert not any(torch.equal(a, b) for a, b in zip(first, plain_images, strict=True))
+    assert not any(map(torch.equal, first, seen(reference_transform="train", seed=2)))
+    # 18 images in batches of 6: a pass is three batches, and the next one draws its images anew.
+    passes = [sorted(torch.cat(first[start : start + 3]).flatten(1).tolist()) for start in (0, 3)]
+    assert len(passes[0]) == 18 and passes[0] != passes[1]
+    plain_passes = [sorted(torch.cat(plain_images[start : start + 3]).flatten(1).tolist()) for start in (0, 3)]
+    assert plain_passes[0] == plain_passes[1]
+    with pytest.raises(ValueError, match="unknown transform of the reference images 'test'"):
+        LwF(tiny_model(), reference_transform="test", **COMMON)
+
+
 @pytest.mark.parametrize("nothing", [None, pictures(0), lambda strategy: None], ids=["None", "empty", "function"])
 def test_without_pictures_or_weight_it_is_fine_tuning_bit_for_bit(nothing):
     expected = trained(fine_tune())

@@ -1,6 +1,8 @@
 """CIFAR100 and TinyImageNet in steps: classes, labels, names; Average and Last over pooled test pictures."""
 
 import random
+import re
+from types import SimpleNamespace
 
 import layouts
 import numpy as np
@@ -11,7 +13,9 @@ from open_clip import IMAGENET_CLASSNAMES
 from world import made_stream, quiet, tiny_model
 
 from avalanche_gift.benchmarks import SplitCIFAR100CLIP, SplitTinyImageNetCLIP
-from avalanche_gift.benchmarks.class_names import _load, base_names, base_prompts, class_names, class_order
+from avalanche_gift.benchmarks.class_names import _load, base_names, base_prompts, class_names, class_order, overlap
+from avalanche_gift.by_name import load_benchmark
+from avalanche_gift.config import RunConfig
 from avalanche_gift.evaluation import ClassIncrementalAccuracy, class_incremental_metrics, pooled_accuracies
 from avalanche_gift.stream_classes import classes_of
 from avalanche_gift.training import FineTune
@@ -100,20 +104,56 @@ def test_impossible_bases_are_refused(root, base):
         SplitTinyImageNetCLIP(root, base_classes=base)
 
 
+# ---- the test transform
+
+
+@pytest.mark.parametrize(("test_transform", "cache"), [("test", None), ("train", "a random transform is never kept")])
+def test_test_images_can_go_through_the_random_training_transform_as_in_the_reference(root, tmp_path, test_transform, cache):
+    model = SimpleNamespace(train_transform=lambda image: "train", eval_transform=lambda image: "test")
+    folder = None if cache is None else str(tmp_path)
+    config = RunConfig("finetune", "cifar100-50", "tiny", data=str(root), cache_dir=folder, test_transform=test_transform)
+    benchmark = load_benchmark(config, model)
+    assert benchmark.test_stream[0].dataset.eval()[0][0] == test_transform
+    assert benchmark.train_stream[0].dataset.train()[0][0] == "train"
+    assert not list(tmp_path.iterdir())
+
+
 # ---- base names
 
 
+def in_common(a, b):
+    """Whether a name is in another as whole words: a slow check by strings, of its own."""
+    a, b = (f" {re.sub('[^a-z0-9]+', ' ', name.lower()).strip()} " for name in (a, b))
+    return any(
+        x in y for one, other in ((a, b), (b, a)) for x in (one, one.rstrip() + "s ") for y in (other, other[:-1] + "s ")
+    )
+
+
 @pytest.mark.parametrize("name", list(BUILD))
-def test_base_names_are_drawn_as_documented_and_overlap_no_class(name):
-    if name == "CIFAR100":
-        synonyms = _load("base_names.json")["synonyms of CIFAR100"]
-        assert set(synonyms) <= set(IMAGENET_CLASSNAMES)
-        taken = {each.lower() for each in (*class_names("CIFAR100"), *synonyms)}
-    else:
-        taken = {each.lower() for each in class_names("TinyImageNet")}
-    rest = [each for each in dict.fromkeys(IMAGENET_CLASSNAMES) if each.lower() not in taken]
+def test_base_names_are_sampled_as_documented_and_overlap_no_class(name):
+    synonyms = _load("base_names.json")[f"synonyms of {name}"]
+    assert set(synonyms) <= set(IMAGENET_CLASSNAMES)
+    rest = [
+        each
+        for each in dict.fromkeys(IMAGENET_CLASSNAMES)
+        if each not in synonyms and not any(overlap(each, taken) for taken in class_names(name))
+    ]
     assert list(base_names(name)) == random.Random(42).sample(rest, 100)
     assert len(set(base_names(name))) == 100 and base_prompts(name)[0] == f"a photo of a {base_names(name)[0]}."
+    assert not [(each, taken) for each in base_names(name) for taken in class_names(name) if in_common(each, taken)]
+
+
+def test_whole_words_overlap_whatever_case_punctuation_and_plural():
+    for a, b in (
+        ("keyboard space bar", "keyboard"),
+        ("lawn_mower", "Lawn mower"),
+        ("sea urchins", "sea"),
+        ("gown", "academic gown"),
+        ("tree frog", "frogs"),
+    ):
+        assert overlap(a, b) and overlap(b, a)
+    for a, b in (("damselfly", "dam"), ("tree frog", "pine tree"), ("birdhouse", "house"), ("bus", "bu"), ("glass", "glas")):
+        assert not overlap(a, b) and not overlap(b, a)
 
 
 # ---- Average and Last

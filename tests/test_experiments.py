@@ -15,6 +15,8 @@ from world import made_stream, tiny_model
 
 from avalanche_gift.benchmarks.class_names import class_names, templates
 from avalanche_gift.by_name import load_source
+from avalanche_gift.cli import parser
+from avalanche_gift.cli_run import _configs
 from avalanche_gift.config import RunConfig
 from avalanche_gift.evaluation import continual_metrics, write_results
 from avalanche_gift.evaluation.published import published, published_conventional, published_what
@@ -153,9 +155,83 @@ def test_at_paper_scale_settings_are_the_papers():
     assert (config.model, config.order, config.lr, config.source) == ("ViT-B-16:openai", "II", None, "synthetic-II")
     assert (config.train_iterations, config.train_mb_size, config.synthetic["synthetic_images"]) == (1000, 64, 1000)
     steps = all_runs(["table7"], FULL["cil"], [42]).values()
-    assert {c.benchmark: c.train_iterations for c in steps} == {"cifar100": 79, "cifar100-20": 40, "cifar100-50": 16}
+    assert {c.benchmark: hours.iterations(c) for c in steps} == {"cifar100": 790, "cifar100-20": 800, "cifar100-50": 800}
+    assert all((c.train_epochs, c.train_iterations) == (1, None) for c in steps)
     assert all(c.class_incremental for c in steps)
     assert {c.lr for c in steps if c.strategy == "lwf"} == {7.1e-6}
+    tiny = {c.benchmark: hours.iterations(c) for c in all_runs(["table8"], FULL["cil"], [42]).values()}
+    assert tiny == {"tinyimagenet": 782 + 5 * 157, "tinyimagenet-10": 782 + 10 * 79, "tinyimagenet-20": 782 + 20 * 40}
+
+
+def test_a_run_of_the_tables_of_steps_is_the_one_that_the_command_line_makes():
+    made = {(c.strategy, c.benchmark): c for c in all_runs(["table8"], FULL["cil"], [42]).values()}
+    for strategy in ("finetune", "lwf", "icarl", "zscl", "gift"):
+        line = [
+            "run",
+            "--benchmark",
+            "tinyimagenet-10",
+            "--strategies",
+            strategy,
+            "--seeds",
+            "42",
+            "--data",
+            "data",
+            "--out",
+            "x",
+        ]
+        line += ["--model", "ViT-B-16:openai", "--set", "zscl.pictures=captioned"][: 2 if strategy != "zscl" else 4]
+        (typed,) = _configs(parser().parse_args(line))
+        ours = made[strategy, "tinyimagenet-10"]
+        for name in (
+            "train_epochs",
+            "train_iterations",
+            "train_mb_size",
+            "lr",
+            "class_incremental",
+            "options",
+            "test_transform",
+        ):
+            assert getattr(typed, name) == getattr(ours, name), (strategy, name)
+
+
+def test_departures_are_computed_from_the_settings_of_the_rows(tmp_path):
+    said = World("cil").departures()
+    for words in (
+        "All rows: test_transform test (protocol: train)",
+        "true copy",
+        "zscl: texts class prompts (protocol: captions)",
+    ):
+        assert words in said
+    (tmp_path / "captions.csv").write_text("caption\na cat\n")
+    world = World("cil", sources={"captioned": str(tmp_path)}, test_transform="train")
+    assert "texts" not in world.departures() and "test_transform" not in world.departures()
+    rows = load("table7").ROWS
+    assert world.row_departures(rows)["CLIP Zero-shot"] == []
+    assert any("true copy" in text for text in world.row_departures(rows)["LwF"])
+    assert World("mtil").departures(load("table3").ROWS) == World("mtil").departures(load("table4").ROWS) == ""
+    assert "ZSCL: texts class prompts" in World("mtil").departures(load("table1").ROWS)
+    another = dataclasses.replace(rows[0], strategy="finetune", options={}, given={})
+    odd = dataclasses.replace(another, label="odd", benchmark="mtil", steps=10)
+    assert world.row_departures([odd])["odd"], "class-incremental MTIL is not the protocol"
+
+
+def test_a_difference_is_printed_in_the_rows_whose_settings_are_the_protocols(tmp_path):
+    captioned = tmp_path / "captioned"
+    captioned.mkdir()
+    (captioned / "captions.csv").write_text("caption\na cat\n")
+    sources = {"captioned": str(captioned), **{name: "made" for name in load("table7").STEPS}}
+    for test_transform, same in (("test", set()), ("train", {"CLIP Zero-shot"})):
+        world = World("cil", data="data", sources=sources, test_transform=test_transform)
+        folder = tmp_path / test_transform
+        for run, config in all_runs(["table7"], world, [42]).items():
+            tasks = tuple(f"step {k}" for k in range(3))
+            write_results(folder / run / "results.json", made_up(dataclasses.replace(config, tasks=tasks)))
+        text = write("table7", world, [42], folder, folder)
+        record = json.loads((folder / "table7.json").read_text(encoding="utf-8"))
+        differing = {row for row, cells in record["rows"].items() if any("difference" in cell for cell in cells.values())}
+        assert same <= differing and not differing & {"LwF", "LwF-VR", "iCaRL"} and not record["same_protocol"]
+        assert f"ZSCL's texts: the captions of {captioned / 'captions.csv'}." in text
+        assert "Not as in the published protocol: " in text
 
 
 def test_a_row_without_its_pictures_says_which_are_needed():
@@ -293,7 +369,7 @@ def test_at_paper_scale_differences_are_printed(tmp_path):
     record = json.loads((tmp_path / "table6.json").read_text(encoding="utf-8"))
     cell = record["rows"]["AWC"]["Last"]
     assert cell["difference"] == pytest.approx(cell["ours"] - 86.0)
-    assert "iterations" in World("mtil", iterations=2).departures()
+    assert "2 iterations a task" in World("mtil", iterations=2).departures()
 
 
 def test_values_of_single_tasks_are_means_of_their_columns():

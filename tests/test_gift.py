@@ -153,7 +153,7 @@ def test_rate_of_an_optimizer_of_ones_own_is_the_base():
         ({"distillation": "image_only"}, ValueError, "unknown distillation 'image_only'; did you mean 'image-only'"),
         ({"teacher": "previos"}, ValueError, "teacher previous, initial or wise:R.*'previos'"),
         ({"teacher": "wise:2"}, ValueError, "between 0 and 1, got 'wise:2'"),
-        ({"train_epochs": 3}, TypeError, "train_iterations instead of train_epochs"),
+        ({"train_epochs": 3}, ValueError, "iterations or epochs, got both: 4 and 3"),
         ({"train_iteration": 3}, TypeError, "train_iteration"),
         ({"train_iterations": 0}, ValueError, "at least one training iteration.*got 0"),
         ({"warmup_iterations": -1}, ValueError, "warmup >= 0"),

@@ -1,6 +1,7 @@
 """iCaRL's memory, its herding with both slips, and its loss."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,12 +10,15 @@ from torch import nn
 from torchvision.transforms import Compose, PILToTensor, Resize
 from world import Spy, equal_weights, made_stream, plain, prompts_of, quiet, tiny_model, weights_of
 
+from avalanche_gift.benchmarks.defaults import strategy_options
 from avalanche_gift.evaluation import footprint
 from avalanche_gift.models import PicturePreparation
+from avalanche_gift.strategy_options import option_values
 from avalanche_gift.training import FineTune, ICaRL
 from avalanche_gift.training.herding import herd, places_after_removal
 from avalanche_gift.training.picture_memory import PictureMemory
-from avalanche_gift.training.plugins import HerdedMemoryPlugin, clip_optimizer
+from avalanche_gift.training.plugins import HerdedMemoryPlugin, ReferenceDistillationPlugin, clip_optimizer
+from avalanche_gift.training.seeded_draws import SeededDraws
 
 SMALL = {"train_mb_size": 8, "train_iterations": 6, "lr": 1e-3, "memory_mb_size": 5}
 
@@ -75,7 +79,7 @@ def memory_of(size, **kwargs):
 
 @pytest.mark.parametrize(("slips", "sizes"), [(False, [[10], [5, 5], [3, 3, 3], [2, 2, 2, 2]]), (True, None)])
 def test_the_quota_holds_with_the_fix_and_is_exceeded_as_documented_without(slips, sizes):
-    memory = memory_of(10, reference_slips=slips)
+    memory = memory_of(10, quota="rest" if slips else "equal")
     found = []
     for number in range(4):
         memory.add(pictures(memory.quota_of_next(), number))
@@ -136,7 +140,7 @@ def dataset_of(experience):
 @pytest.mark.parametrize("slips", [False, True])
 def test_pictures_are_herded_by_the_model_just_trained_with_one_mean_a_data_set(slips):
     stream = made_stream((3, 2)).train_stream
-    model, memory = tiny_model(), PictureMemory(9, reference_slips=slips)
+    model, memory = tiny_model(), PictureMemory(9, quota="rest" if slips else "equal")
     plugin = HerdedMemoryPlugin(memory, candidates=11, reference_slips=slips)
     strategy = Naive(
         model=model,
@@ -251,3 +255,76 @@ def test_pictures_of_another_transform_are_kept_too():
     strategy = icarl(model, memory_size=4)
     strategy.train(stream.train_stream)
     assert footprint(strategy)["stored_bytes"] == 4 * 3 * 16 * 16 * 4
+
+
+# ---- the class-incremental protocol
+
+
+def memory_and_plugin(strategy):
+    plugin = next(plugin for plugin in strategy.plugins if isinstance(plugin, HerdedMemoryPlugin))
+    return plugin.memory, plugin
+
+
+def test_the_newest_of_t_steps_may_have_what_the_reference_gives_it():
+    memory = memory_of(5000, quota="rest")
+    quotas = []
+    for _ in range(5):
+        quotas.append(memory.quota_of_next())
+        memory.add(pictures(3))
+    assert quotas == [5000, 2500, 3334, 3750, 4000]  # 5000 - floor(5000 / t), and 5000 where that is 0
+    assert [memory_of(5000).quota_of_next(), memory_of(2, quota="rest").quota_of_next()] == [5000, 2]
+
+
+def test_the_first_step_is_herded_by_the_model_that_comes_in_where_asked():
+    stream, model = made_stream((3, 2), class_incremental=True).train_stream, tiny_model()
+    images = dataset_of(stream[0])[:10]
+    with torch.no_grad():
+        picks = slow_herd(model.encode_image(images), 4)
+    strategy = icarl(model, memory_size=4, memory_update="before", herd_first=True, candidates=10, class_incremental=True)
+    memory, _ = memory_and_plugin(strategy)
+    strategy.train(stream[0])
+    assert picks != [0, 1, 2, 3]
+    assert torch.equal(remembered(memory), images[picks])
+
+
+def test_the_memory_keeps_the_draw_of_the_training_transform_that_was_herded():
+    stream = made_stream((3, 2)).train_stream
+    kept = []
+    for noise in (1, 2):
+        torch.manual_seed(noise)
+        model = tiny_model()
+        strategy = icarl(model, memory_size=5, memory_update="before", herd_first=True, reference_transform="train", seed=3)
+        memory, plugin = memory_and_plugin(strategy)
+        draws = SeededDraws(stream[0].dataset.train(), 3, 0)
+        images = torch.stack([draws[row][0] for row in range(18)])
+        with torch.no_grad():
+            picks = slow_herd(model.encode_image(images), 5)
+        plugin.before_training_exp(SimpleNamespace(model=model, experience=stream[0], device=torch.device("cpu")))
+        assert torch.equal(remembered(memory), images[picks])
+        assert not torch.equal(images, dataset_of(stream[0])), "another transform than the evaluation's"
+        kept.append(remembered(memory))
+    assert torch.equal(*kept), "whatever torch's global generator"
+
+
+def test_with_the_protocols_options_every_step_is_distilled_from_the_model_before_it():
+    options = {**strategy_options("cifar100", "icarl", {}), "memory_size": 6}
+    losses, teachers = [], []
+    spy = Spy(
+        before_training_epoch=lambda s: teachers.append(equal_weights(weights_of(teacher(s)), weights_of(s.model))),
+        after_update=lambda s: losses.append(float(s.loss_terms["distillation"])),
+    )
+
+    def teacher(strategy):
+        return next(plugin for plugin in strategy.plugins if isinstance(plugin, ReferenceDistillationPlugin))._teacher
+
+    strategy = icarl(class_incremental=True, plugins=[spy], **options)
+    for experience in made_stream((3, 2), class_incremental=True).train_stream:
+        strategy.train(experience)
+    assert teachers == [True, True]
+    assert len(losses) == 2 * 7 and min(losses) > 0  # six iterations and the reference's one more
+
+
+def test_on_mtil_the_first_task_is_kept_in_its_order_and_the_teacher_is_the_initial_model():
+    values = option_values("icarl", strategy_options("mtil", "icarl", {}))
+    assert (values["herd_first"], values["memory_quota"], values["reference_transform"]) == (False, "equal", "eval")
+    assert (values["teacher"], values["memory_size"], values["candidates"]) == ("initial", 10_000, 30_000)

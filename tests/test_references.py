@@ -4,9 +4,10 @@ import pytest
 import torch
 from PIL import Image
 
+from avalanche_gift.benchmarks.defaults import strategy_options
 from avalanche_gift.benchmarks.mini.references import mini_references
 from avalanche_gift.benchmarks.pictures import PictureError
-from avalanche_gift.benchmarks.references import FolderPictures, read_texts
+from avalanche_gift.benchmarks.references import FolderPictures, captions_beside, read_texts
 from avalanche_gift.config import RunConfig
 from avalanche_gift.strategy_arguments import own_arguments
 
@@ -76,3 +77,34 @@ def test_a_run_on_the_mini_world_takes_them_unless_told_otherwise(tmp_path):
     own = own_arguments(RunConfig(strategy="zscl", benchmark="mini", model="mini", train_mb_size=7))
     assert len(own["pictures"]) == 1000 and own["reference_mb_size"] == 7
     assert not torch.is_tensor(own["texts"]) and len(own["texts"]) > 200
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ((), None),
+        (("cc.csv",), "cc.csv"),
+        (("cc/captions.txt", "cc.csv"), "cc/captions.txt"),
+        (("cc/captions.tsv", "cc/captions.txt"), "cc/captions.tsv"),
+        (("cc/prompts.csv", "captions.csv"), None),
+    ],
+)
+def test_captions_are_found_in_the_folder_of_the_images_or_beside_it_and_are_zscls_texts(tmp_path, files, found):
+    (tmp_path / "cc").mkdir()
+    for name in files:
+        (tmp_path / name).write_text("caption\na cat on a mat\n")
+    folder = tmp_path / "cc"
+    assert captions_beside(folder) == (None if found is None else tmp_path / found)
+    options = strategy_options("cifar100", "zscl", {"pictures": str(folder)})
+    assert options.get("texts") == (None if found is None else str(tmp_path / found))
+    assert "texts" not in strategy_options("cifar100", "lwf", {})
+    given = strategy_options("cifar100", "zscl", {"pictures": str(folder), "texts": "mine.txt"})
+    assert given["texts"] == "mine.txt"
+
+
+def test_a_run_without_captions_takes_the_base_prompts_and_one_with_captions_takes_these(tmp_path):
+    common = {"strategy": "zscl", "benchmark": "cifar100", "model": "tiny"}
+    without = own_arguments(RunConfig(**common, options={"pictures": str(tmp_path)}))
+    assert len(without["texts"]) == 100 and without["texts"][0].startswith("a photo of a ")
+    beside = own_arguments(RunConfig(**common, options={"pictures": str(tmp_path), "texts": "captions.csv"}))
+    assert beside["texts"] == "captions.csv"

@@ -153,6 +153,27 @@ def test_logs_go_on_without_doubled_lines_or_steps(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("length", "steps"),
+    [({"train_iterations": (2, 5)}, 2 + 5), ({"train_iterations": None, "train_epochs": 1}, 4 + 4)],
+    ids=["numbers", "epochs"],
+)
+@pytest.mark.parametrize("strategy", ["finetune", "joint"])
+def test_a_run_of_one_number_an_experience_or_of_epochs_goes_on_too(tmp_path, strategy, length, steps):
+    options = {"warmup_iterations": 30, "reference_schedule": True}
+    config = dataclasses.replace(
+        SMALL, strategy=strategy, synthetic={}, train_mb_size=100, options=options, lr=1e-3, **length
+    )  # tasks of 400 images
+    wanted = run_small(tmp_path / "whole", config=config)
+    with pytest.raises(Interrupted):
+        run_small(tmp_path / "cut", After(asks=4), config)
+    found = run_small(tmp_path / "cut", config=config)
+    assert {**found, "seconds": 0, "peak_memory_bytes": 0} == {**wanted, "seconds": 0, "peak_memory_bytes": 0}
+    events = EventAccumulator(str(tmp_path / "cut" / "tensorboard")).Reload()
+    calls = [event.step for event in events.Scalars("LossTerm/total/train_phase/train_stream")]
+    assert calls == list(range(steps + (1 if strategy == "joint" else 2))), "and the reference's one call more of each training"
+
+
+@pytest.mark.parametrize(
     ("changes", "named"), [({"lr": 0.5}, "lr: there None, asked 0.5"), ({"train_iterations": 5}, "iterations")]
 )
 def test_another_configuration_on_an_unfinished_run_is_refused(tmp_path, changes, named):

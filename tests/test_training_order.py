@@ -233,7 +233,7 @@ def test_pieces_of_blurred_experiences_have_no_origin():
 
 
 def test_one_evaluation_stands_for_all_rows_of_a_model_that_never_changes():
-    metric = AccuracyMatrix(unchanging_every=7)
+    metric = AccuracyMatrix(unchanging_at=[7, 14, 21])
     strategy = scripted(metric)
     for _ in range(2):  # again: the same once more, not more rows
         evaluate(strategy, benchmark_of_three.test_stream, [10, 40, 60])

@@ -1,6 +1,7 @@
 """Class names, templates, class orders and base names of the paper's protocols, as data of the package."""
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 
@@ -37,10 +38,27 @@ def folder_names(dataset: str) -> tuple[str, ...]:
 def base_names(dataset: str) -> tuple[str, ...]:
     """The 100 ImageNet names, none of them a class of the data set, that are the broad vocabulary of its streams.
 
-    Drawn by `random.Random(42).sample` from open_clip's 998 distinct names in their order, less the classes of TinyImageNet,
-    or less the names of CIFAR100 and their synonyms (`base_names.json` lists those). The paper publishes no list of its own.
+    Sampled by `random.Random(42).sample(rest, 100)` from open_clip's 998 distinct names in their order, less those that
+    `overlap` with a class of the data set and those that show the same under another name (`base_names.json` lists them). The
+    paper publishes no list of its own.
     """
     return _entry("base names of", "base_names.json", dataset)
+
+
+def overlap(a: str, b: str) -> bool:
+    """Whether one name is in the other as whole words, whatever the case, punctuation or a final s.
+
+    >>> overlap("keyboard space bar", "keyboard"), overlap("Sea_Urchins", "sea urchin"), overlap("dam", "damselfly")
+    (True, True, False)
+    """
+    shorter, longer = sorted((_words(a), _words(b)), key=len)
+    return any(longer[k : k + len(shorter)] == shorter for k in range(len(longer) - len(shorter) + 1))
+
+
+def _words(name: str) -> list[str]:
+    """Lower case and without the s of a plural; "bus" and "glass" keep theirs."""
+    words = re.findall(r"[a-z0-9]+", name.lower())
+    return [word[:-1] if len(word) > 3 and word[-1] == "s" and word[-2] != "s" else word for word in words]
 
 
 def base_prompts(dataset: str) -> list[str]:

@@ -1,19 +1,12 @@
 """Hyperparameters by benchmark: the paper's, and where a small world needs others. Named like the command line's options."""
 
+from collections.abc import Mapping
 from typing import Any
 
-PAPER: dict[str, Any] = {
-    "iterations": 1000,
-    "batch_size": 64,
-    "lr": None,
-    "images": 1000,
-    "l2_weight": 1.0,
-    "awc_weight": 1.0,
-    "alpha": 1.0,
-    "beta": 0.25,
-    "distillation": "contrastive",
-    "teacher": "previous",
-}
+from avalanche_gift.benchmarks.protocols import CIL, MTIL, protocol_hyperparameters, protocol_of, protocol_options
+from avalanche_gift.benchmarks.references import captions_beside
+
+PAPER: dict[str, Any] = dict(MTIL.hyperparameters)
 """MTIL (lr None: the stream's own rates, or 1e-5)."""
 
 SMALL: dict[str, dict[str, Any]] = {
@@ -52,17 +45,51 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
 
 
 def strategy_options(benchmark: str, strategy: str, given: dict[str, Any]) -> dict[str, Any]:
-    """What goes into `RunConfig.options`: the benchmark's own values, overridden by those given."""
-    return {**OPTIONS.get(benchmark, {}).get(strategy, {}), **given}
+    """What goes into `RunConfig.options`: the benchmark's own values, overridden by those given.
+
+    MTIL's are the strategies' own defaults, so that only those of class-incremental streams and small worlds are written out.
+    Captions that lie beside the reference images of ZSCL (`captions_beside`) are its texts, unless others are given.
+    """
+    own: dict[str, Any] = {}
+    if protocol_of(benchmark) is CIL:
+        own = {name: value for name, value in protocol_options(benchmark, strategy).items() if name not in _NOT_WRITTEN}
+    options = {**own, **OPTIONS.get(benchmark, {}).get(strategy, {}), **given}
+    if strategy == "zscl" and isinstance(options.get("pictures"), str) and "texts" not in options:
+        captions = captions_beside(options["pictures"])
+        options |= {} if captions is None else {"texts": str(captions)}
+    return options
 
 
-def hyperparameters(benchmark: str, given: dict[str, Any]) -> dict[str, Any]:
-    """The paper's, overridden by the benchmark's own, overridden by those given (None: not given)."""
-    return {**PAPER, **SMALL.get(benchmark, {}), **{key: value for key, value in given.items() if value is not None}}
+_NOT_WRITTEN = ("texts", "class_incremental_loss", "temperature")
+"""Options of a protocol that are the strategies' defaults, or depend on what is there."""
 
 
-def departures(settings: dict[str, Any]) -> str:
-    """In words, where settings differ from the paper's: `iterations 80 (paper: 1000), ...`; empty where they do not."""
-    different = {key: value for key, value in settings.items() if key in PAPER and value != PAPER[key]}
-    shown = {key: "by data set" if paper is None else paper for key, paper in PAPER.items()}
-    return ", ".join(f"{key} {value} (paper: {shown[key]})" for key, value in different.items())
+def hyperparameters(benchmark: str, given: dict[str, Any], strategy: str | None = None) -> dict[str, Any]:
+    """The protocol's, overridden by the benchmark's own, overridden by those given (None: not given).
+
+    strategy: of whom, where the protocol has other values for some. Iterations or epochs: whichever is given counts.
+    """
+    given = {key: value for key, value in given.items() if value is not None}
+    own = protocol_hyperparameters(benchmark, strategy)
+    length = {"iterations", "epochs"}
+    small = SMALL.get(benchmark, {})
+    if length & given.keys():
+        own, small = {**own, **dict.fromkeys(length)}, {key: value for key, value in small.items() if key not in length}
+    return {**own, **small, **given}
+
+
+def departures(settings: dict[str, Any], benchmark: str = "mtil") -> str:
+    """In words, where hyperparameters differ from the protocol's: `iterations 80 (paper: 1000), ...`; empty where none does.
+
+    The protocol is that of the benchmark, MTIL's where it has none. `protocol_differences` looks at a whole run instead.
+    """
+    paper = protocol_hyperparameters(benchmark)
+    different = {key: value for key, value in settings.items() if key in paper and value not in (paper[key], None)}
+    return ", ".join(f"{key} {value} (paper: {paper_value(paper, key)})" for key, value in different.items())
+
+
+def paper_value(paper: Mapping[str, Any], name: str) -> str:
+    """A hyperparameter of a protocol in words: a number of iterations where epochs are asked for and it has none."""
+    if paper[name] is not None:
+        return str(paper[name])
+    return {"lr": "by data set", "iterations": f"{paper['epochs']} epoch", "epochs": f"{paper['iterations']} iterations"}[name]

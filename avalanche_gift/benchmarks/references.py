@@ -13,6 +13,7 @@ from avalanche_gift.benchmarks.pictures import PictureError
 from avalanche_gift.pictures import open_rgb
 
 CAPTION_COLUMNS = ("caption", "title", "text", "prompt")
+TEXT_ENDINGS = (".csv", ".tsv", ".txt")
 
 
 class FolderPictures(Dataset):
@@ -38,6 +39,15 @@ class FolderPictures(Dataset):
             return open_rgb(self.paths[index])
         except Exception as error:  # PIL has no common ancestor for what broken files make it raise.
             raise PictureError(f"can't read the reference picture {self.paths[index]}: {error}; remove it") from error
+
+
+def captions_beside(folder: str | os.PathLike[str]) -> Path | None:
+    """The captions that come with a folder of images: `captions.csv`, `.tsv` or `.txt` in it, or else FOLDER.csv, ... beside
+    it; None where there is no such file. `read_texts` reads them."""
+    folder = Path(folder)
+    names = [folder / f"captions{ending}" for ending in TEXT_ENDINGS]
+    names += [folder.with_name(folder.name + ending) for ending in TEXT_ENDINGS]
+    return next((path for path in names if path.is_file()), None)
 
 
 def read_texts(path: str | os.PathLike[str]) -> list[str]:

@@ -47,17 +47,17 @@ class AccuracyMatrix(StreamMetric):
 
     keys = (*_NAMES.values(), "AccuracyMatrix")
 
-    def __init__(self, stream: str = "test", figure: bool = True, unchanging_every: int | None = None):
+    def __init__(self, stream: str = "test", figure: bool = True, unchanging_at: Sequence[int] | None = None):
         """
         Args:
             stream: name of the stream to watch.
             figure: whether to publish the matrix as an image, too.
-            unchanging_every: for a strategy that changes neither weights nor classes, whose one evaluation stands for those
-                after each experience: the numbers are published as if it had been repeated every so many iterations.
+            unchanging_at: for a strategy that changes neither weights nor classes, whose one evaluation stands for those
+                after each experience: the numbers are published as if it had been repeated after so many iterations each.
         """
         super().__init__(stream)
         self.figure = figure
-        self.unchanging_every = unchanging_every
+        self.unchanging_at = unchanging_at
         self._cells: dict[tuple[int, int], float] = {}
         self._updated = False
         self.reset()
@@ -103,7 +103,7 @@ class AccuracyMatrix(StreamMetric):
     def before_eval(self, strategy: Any) -> None:
         super().before_eval(strategy)
         self._updated = False
-        if self.unchanging_every is not None and not self._in_train:
+        if self.unchanging_at is not None and not self._in_train:
             self._trained = []
             self.outdate(1)
 
@@ -127,11 +127,11 @@ class AccuracyMatrix(StreamMetric):
             return None
         x = strategy.clock.train_iterations
         values = self._present(x)
-        if self.unchanging_every is not None and values:
-            for k in range(self._columns):
+        if self.unchanging_at is not None and values:
+            for k, done in enumerate(self.unchanging_at[: self._columns]):
                 self._cells |= {(k + 1, j): self._cells[0, j] for j in range(self._columns)}
                 self._trained.append([k])
-                values += self._present((k + 1) * self.unchanging_every)
+                values += self._present(done)
         if values and self.figure:
             values += self.values({"AccuracyMatrix": _draw(self.rows())}, x)
         return values or None

@@ -13,7 +13,6 @@ from avalanche.training.templates import SupervisedTemplate
 from avalanche_gift.benchmarks.running_labels import running_labels
 from avalanche_gift.models import CLIPClassifier
 from avalanche_gift.names import check_name
-from avalanche_gift.schedule import usual_warmup
 from avalanche_gift.stream_classes import check_protocol, classes_of
 from avalanche_gift.training.avalanche_state import AvalancheStatePlugin
 from avalanche_gift.training.criterion import ClassificationLoss, OwnTaskLoss
@@ -47,8 +46,10 @@ def avalanche_strategy(
     model: CLIPClassifier,
     benchmark: CLScenario,
     *,
-    train_iterations: int = 1000,
+    train_iterations: int | Sequence[int] | None = None,
+    train_epochs: int | None = None,
     warmup_iterations: int | None = None,
+    reference_schedule: bool = False,
     lr: float | Sequence[float] | None = None,
     weight_decay: float = 0.0,
     label_smoothing: float = 0.2,
@@ -72,7 +73,7 @@ def avalanche_strategy(
     Replay's batches are twice as large from the second experience on.
     """
     check_name("strategy of Avalanche", name, AVALANCHE_STRATEGIES)
-    warmup = usual_warmup(train_iterations) if warmup_iterations is None else warmup_iterations
+    length: dict[str, Any] = {"iterations": train_iterations, "epochs": train_epochs}
     classes = classes_of(benchmark.train_stream[0]).stream
     check_protocol(class_incremental, classes, name)
     counts = [len(task.labels) for task in classes.tasks]
@@ -86,8 +87,8 @@ def avalanche_strategy(
         OwnTaskColumnsPlugin(classes_of(benchmark.train_stream[0]).stream, mask=separate),
         StoredPicturesPlugin(),
         FreshOptimizerPlugin(),
-        IterationsPlugin(train_iterations, seed=seed),
-        WarmupCosinePlugin(lr, iterations=train_iterations, warmup=warmup),
+        IterationsPlugin(**length, extra=int(reference_schedule), seed=seed),
+        WarmupCosinePlugin(lr, **length, warmup=warmup_iterations),
         LossTermsPlugin(),
     ]
     common = {

@@ -6,6 +6,8 @@ from typing import Any
 
 from avalanche.benchmarks.utils import concat_datasets
 
+from avalanche_gift.schedule import usual_warmup
+from avalanche_gift.training.length import TrainingLength
 from avalanche_gift.training.plugins import IterationsPlugin, WarmupCosinePlugin
 from avalanche_gift.training.template import FineTune
 
@@ -13,8 +15,8 @@ from avalanche_gift.training.template import FineTune
 class Joint(FineTune):
     """Trains once, on the pictures of all experiences together: `strategy.train(benchmark.train_stream)`.
 
-    The number of iterations is train_iterations times that of experiences, in one schedule with the warm-up of one, whose
-    base rate is the mean of the experiences' rates. Where experiences have task labels, every batch has an equal share of
+    It makes as many iterations as the experiences one by one would, in one schedule with the warm-up of the longest, whose base
+    rate is the mean of the experiences' rates. Where experiences have task labels, every batch has an equal share of
     each (Avalanche's balanced loader), and each row is compared with the classes of its own experience; otherwise batches
     are drawn from all pictures alike. To plugins and loggers it is one experience, the last of the stream.
     Arguments as `FineTune`. Raises RuntimeError where it is trained a second time.
@@ -52,5 +54,13 @@ class Joint(FineTune):
             if isinstance(plugin, WarmupCosinePlugin):
                 rates = [plugin.base_lr(experience, position) for position, experience in enumerate(self._together)]
                 plugin.lr = fmean(rates)
+                plugin.warmup = usual_warmup(max(self._lengths(plugin.length))) if plugin.warmup is None else plugin.warmup
             if isinstance(plugin, IterationsPlugin | WarmupCosinePlugin):
-                plugin.iterations += (len(self._together) - 1) * self.train_iterations
+                plugin.length = TrainingLength(sum(self._lengths(plugin.length)))
+
+    def _lengths(self, length: TrainingLength) -> list[int]:
+        """Iterations that each experience would have by itself."""
+        return [
+            length.of(position, images=len(experience.dataset), batch_size=self.train_mb_size)
+            for position, experience in enumerate(self._together)
+        ]

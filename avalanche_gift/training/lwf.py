@@ -11,7 +11,8 @@ from avalanche_gift.training.template import FineTune
 class LwF(FineTune):
     """Cross-entropy and distillation from the previous model on the task's own pictures and prompts (`LwFPlugin`).
 
-    distillation_weight: 1 on MTIL, 5 in class-incremental learning. Other arguments as `FineTune`.
+    distillation_weight: 1 on MTIL, 5 in class-incremental learning. reference_transform: of the images that are distilled on,
+    `eval` on MTIL, `train` in class-incremental learning. Other arguments as `FineTune`.
     """
 
     plugin = LwFPlugin
@@ -22,11 +23,18 @@ class LwF(FineTune):
         *,
         distillation_weight: float = 1.0,
         temperature: float = 2.0,
+        reference_transform: str = "eval",
         train_mb_size: int = 64,
         seed: int = 42,
         **base_kwargs: Unpack[LwFOptions],
     ):
-        plugin = self.plugin(weight=distillation_weight, temperature=temperature, batch_size=train_mb_size, seed=seed)
+        plugin = self.plugin(
+            weight=distillation_weight,
+            temperature=temperature,
+            transform=reference_transform,
+            batch_size=train_mb_size,
+            seed=seed,
+        )
         super().__init__(model=model, train_mb_size=train_mb_size, seed=seed, method_plugins=[plugin], **base_kwargs)
 
 

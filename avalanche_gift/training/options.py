@@ -21,14 +21,14 @@ class TemplateOptions(TypedDict, total=False):
     """What `FineTune` hands on to Avalanche's `SupervisedTemplate`, beyond its own signature."""
 
     peval_mode: Literal["epoch", "iteration"]
-    train_epochs: int | None
 
 
 class CommonOptions(TemplateOptions, total=False):
     """Those that no strategy gives a place of its own."""
 
     criterion: Callable[[Tensor, Tensor], Tensor] | None
-    train_iterations: int | Sequence[int]
+    train_iterations: int | Sequence[int] | None
+    train_epochs: int | None
     warmup_iterations: int | None
     reference_schedule: bool
     eval_mb_size: int | None

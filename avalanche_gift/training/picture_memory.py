@@ -8,22 +8,23 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from avalanche_gift.models import PicturePreparation
+from avalanche_gift.names import check_name
 
 
 class PictureMemory(Dataset):
     """A data set of at most `size` pictures [3, H, W] as a model reads them: those of the first experience come first.
 
-    Each of t experiences keeps its first floor(size / t) pictures. reference_slips: the newest one may have
-    size - floor(size / t) instead (size where it is the only one), as in the reference, which makes
-    size + (t - 2) floor(size / t) in all: too many from the third on.
+    Each of t experiences keeps its first floor(size / t) pictures. quota: `equal`, the newest one too, or `rest`: the newest
+    one may have size - floor(size / t) instead (size where that is 0), as in the reference, which makes
+    size + (t - 2) floor(size / t) in all: more than `size` from the third on.
     most_pictures, most_bytes: the most that was ever kept. Pictures are kept after the evaluation transform, as bytes where
     the model's normalisation gives them back bit by bit (one byte a channel and pixel), otherwise as they came.
     """
 
-    def __init__(self, size: int = 10_000, *, reference_slips: bool = False):
+    def __init__(self, size: int = 10_000, *, quota: str = "equal"):
         if size < 1:
             raise ValueError(f"expected a memory of at least one picture, got {size}")
-        self.size, self.reference_slips = size, reference_slips
+        self.size, self.quota = size, check_name("quota of the memory", quota, ("equal", "rest"))
         self.most_pictures = self.most_bytes = 0
         self._sets: list[Tensor] = []
         self._preparation: PicturePreparation | None = None
@@ -43,7 +44,7 @@ class PictureMemory(Dataset):
         """How many pictures the next experience may bring."""
         number = len(self._sets) + 1
         share = self.size // number
-        return self.size - share if self.reference_slips and number > 1 else share
+        return share if self.quota == "equal" else self.size - share or self.size
 
     def prepare(self, eval_transform: Callable[[Any], Any]) -> None:
         """Takes the normalisation of the model that the pictures are for; before they are added or read."""

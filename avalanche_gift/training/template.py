@@ -15,7 +15,6 @@ from typing_extensions import Unpack
 from avalanche_gift import distributed
 from avalanche_gift.models import CLIPClassifier
 from avalanche_gift.names import check_name
-from avalanche_gift.schedule import usual_warmup
 from avalanche_gift.stream_classes import check_memories, check_protocol, classes_of
 from avalanche_gift.training.backward import backward, finish_step
 from avalanche_gift.training.criterion import ClassificationLoss
@@ -66,8 +65,9 @@ class FineTune(SupervisedTemplate):
 
     model: a `CLIPClassifier`. optimizer: AdamW over all of CLIP but logit_scale where None. criterion: label-smoothed
     cross-entropy where None. shard_optimizer: that AdamW's moments are divided among several processes (`clip_optimizer`).
-    train_iterations: optimiser calls an experience. reference_schedule: one call more, at learning rate zero, as the
-    reference makes it. warmup_iterations: 100, or a tenth of a shorter experience, where None.
+    train_iterations: optimiser calls an experience, one number for all or one an experience; 1,000 where None.
+    train_epochs: in its place, passes over each experience's own images. reference_schedule: one call more, at learning rate
+    zero, as the reference makes it. warmup_iterations: 100, or a tenth of a shorter experience, where None.
     lr: a number, one number an experience, numbers by `experience.task_name`, or None for the stream's own rates
     (`experience.learning_rate`); 1e-5 where none of these has one, or the rate of an optimizer of your own.
     class_incremental: a check only: whether images are told apart within their task or among all classes seen is read from
@@ -76,7 +76,7 @@ class FineTune(SupervisedTemplate):
     protocol has it) or over all classes seen so far (`seen`). Replayed samples bring their own classes along.
     seed: of batches and whatever the method draws. plugins: yours, asked before the method's own. evaluator: Avalanche's
     default metrics beside those of continual learning (`clip_evaluator`) where none is given.
-    Other arguments as Avalanche's `SupervisedTemplate`; training is counted in iterations, so there is no `train_epochs`.
+    Other arguments as Avalanche's `SupervisedTemplate`.
     """
 
     several_processes = True
@@ -96,7 +96,8 @@ class FineTune(SupervisedTemplate):
         optimizer: torch.optim.Optimizer | None = None,
         shard_optimizer: bool = False,
         criterion: Callable[[Tensor, Tensor], Tensor] | None = None,
-        train_iterations: int | Sequence[int] = 1000,
+        train_iterations: int | Sequence[int] | None = None,
+        train_epochs: int | None = None,
         warmup_iterations: int | None = None,
         reference_schedule: bool = False,
         lr: Rates = None,
@@ -114,13 +115,11 @@ class FineTune(SupervisedTemplate):
         method_plugins: Sequence[BasePlugin] = (),
         **base_kwargs: Unpack[TemplateOptions],
     ):
-        if not isinstance(train_iterations, int):
-            raise TypeError(f"expected one number of training iterations, got {train_iterations!r}")
-        _check_arguments(model, train_iterations, base_kwargs)
+        _check_arguments(model, base_kwargs)
         if optimizer is not None and shard_optimizer:
             raise ValueError("expected shard_optimizer or an optimizer of your own, got both")
-        self.train_iterations, self.reference_schedule = train_iterations, reference_schedule
-        warmup = usual_warmup(train_iterations) if warmup_iterations is None else warmup_iterations
+        length: dict[str, Any] = {"iterations": train_iterations, "epochs": train_epochs}
+        self.reference_schedule = reference_schedule
         default_lr = 1e-5 if optimizer is None else optimizer.param_groups[0]["lr"]
         given = list(plugins or [])
         self.class_incremental = class_incremental
@@ -136,8 +135,8 @@ class FineTune(SupervisedTemplate):
                 *given,
                 *method_plugins,
                 FreshOptimizerPlugin(),
-                IterationsPlugin(train_iterations + reference_schedule, seed=seed),
-                WarmupCosinePlugin(lr, iterations=train_iterations, warmup=warmup, default_lr=default_lr),
+                IterationsPlugin(**length, extra=int(reference_schedule), seed=seed),
+                WarmupCosinePlugin(lr, **length, warmup=warmup_iterations, default_lr=default_lr),
                 LossTermsPlugin(),
             ],
             evaluator=evaluator,
@@ -196,16 +195,12 @@ class FineTune(SupervisedTemplate):
 FineTune.__init__ = _model_first(FineTune.__init__)  # type: ignore[method-assign]
 
 
-def _check_arguments(model: Any, train_iterations: int, base_kwargs: Mapping[str, Any]) -> None:
+def _check_arguments(model: Any, base_kwargs: Mapping[str, Any]) -> None:
     if not isinstance(model, CLIPClassifier):
         raise TypeError(
             f"expected a CLIPClassifier, got {type(model).__name__}; wrap an open_clip model with "
             "CLIPClassifier.from_open_clip(name) or CLIPClassifier(clip, tokenizer, ...)"
         )
-    if train_iterations < 1:
-        raise ValueError(f"expected at least one training iteration an experience, got {train_iterations}")
-    if "train_epochs" in base_kwargs:
-        raise TypeError("training is counted in iterations: give train_iterations instead of train_epochs")
     known = inspect.signature(SupervisedTemplate.__init__).parameters
     if strangers := sorted(set(base_kwargs) - set(known)):
         raise TypeError(f"got unexpected keyword arguments {strangers}")

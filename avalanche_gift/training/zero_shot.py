@@ -10,4 +10,4 @@ class ZeroShot(FineTune):
 
     def training_epoch(self, **kwargs: Any) -> None:
         """No iterations; the clock goes on as if there were, so that curves have the positions of those of other strategies."""
-        self.clock.train_iterations += self.train_iterations
+        self.clock.train_iterations += len(self.dataloader)  # type: ignore[arg-type]

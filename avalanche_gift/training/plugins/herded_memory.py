@@ -13,19 +13,22 @@ from avalanche_gift.modes import evaluation_mode
 from avalanche_gift.names import check_name
 from avalanche_gift.training.herding import herd, places_after_removal
 from avalanche_gift.training.picture_memory import PictureMemory
+from avalanche_gift.training.plugins.lwf import TRANSFORMS
+from avalanche_gift.training.seeded_draws import SeededDraws
 
 ENCODING_CHUNK = 256
 
 
 class HerdedMemoryPlugin(SupervisedPlugin):
-    """Puts pictures of each experience into `memory`, which others read, in their evaluation transform.
+    """Puts images of each experience into `memory`, which others read.
 
     Of the first experience its first ones in the order of the data set; of a later one those that `herd` picks, by the
-    model's normalised image features, among its first `candidates`.
-    update: `after` an experience, by the model just trained, or `before` it, by the model that comes in (the reference's
-    class-incremental code).
-    reference_slips: keep the pictures at `places_after_removal` of the picks, as the reference does by mistake; give it to
-    the memory too for its quota.
+    model's normalised image features, among its first `candidates`. herd_first: herds the first experience, too.
+    update: `after` an experience, by the model just trained, or `before` it, by the model that comes in.
+    transform: `eval`, the evaluation transform, or `train`: each image is one draw of the training transform, a function of
+    (seed, experience, row), that is herded and stored.
+    The reference's class-incremental code herds the first experience, updates before and draws from the training transform.
+    reference_slips: keep the pictures at `places_after_removal` of the picks, as the reference does by mistake.
     """
 
     supports_distributed = False
@@ -36,13 +39,18 @@ class HerdedMemoryPlugin(SupervisedPlugin):
         *,
         candidates: int = 30_000,
         update: str = "after",
+        herd_first: bool = False,
+        transform: str = "eval",
+        seed: int = 42,
         reference_slips: bool = False,
     ):
         super().__init__()
         if candidates < 1:
             raise ValueError(f"expected at least one candidate, got {candidates}")
         self.memory, self.candidates, self.reference_slips = memory, candidates, reference_slips
+        self.herd_first, self.seed = herd_first, seed
         self.update = check_name("time of the memory's update", update, ("after", "before"))
+        self.transform = check_name("transform of the memory's images", transform, TRANSFORMS)
 
     def before_training_exp(self, strategy: Any, num_workers: int = 0, **kwargs: Any) -> None:
         self.memory.prepare(strategy.model.eval_transform)
@@ -67,13 +75,17 @@ class HerdedMemoryPlugin(SupervisedPlugin):
 
     def _remember(self, strategy: Any, num_workers: int) -> None:
         model = strategy.model
-        dataset = strategy.experience.dataset.eval()
+        dataset = strategy.experience.dataset
+        if self.transform == "train":  # seeded, so that what is stored is the draw that was herded
+            dataset = SeededDraws(dataset.train(), self.seed, strategy.experience.current_experience)
+        else:
+            dataset = dataset.eval()
         if rows := self._rows(dataset, model, strategy.device, num_workers):
             self.memory.add(torch.cat(list(_batches(dataset, rows, num_workers))))
 
     def _rows(self, dataset: Any, model: CLIPClassifier, device: torch.device, num_workers: int) -> list[int]:
         quota = self.memory.quota_of_next()
-        if not len(self.memory):
+        if not len(self.memory) and not self.herd_first:
             return list(range(min(quota, len(dataset))))
         candidates = range(min(self.candidates, len(dataset)))
         picks = herd(_image_features(model, _batches(dataset, candidates, num_workers), device), quota)

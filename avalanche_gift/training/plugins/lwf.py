@@ -7,24 +7,31 @@ from torch import Tensor
 
 from avalanche_gift.models import CLIPClassifier
 from avalanche_gift.models.text_tower import trim
+from avalanche_gift.names import check_name
 from avalanche_gift.stream_classes import classes_of
 from avalanche_gift.training.plugins.reference_distillation import ReferenceDistillationPlugin
 from avalanche_gift.training.seeds import combined_seed
 
+TRANSFORMS = ("eval", "train")
+
 
 class LwFPlugin(ReferenceDistillationPlugin):
-    """Distils on the experience's own training pictures, in the evaluation transform and another order than the task's.
+    """Distils on the experience's own training images, in another order than the task's.
 
-    The texts are the prompts of its classes, in the first template. Arguments as `ReferenceDistillationPlugin`, without
-    pictures and texts.
+    transform: `eval`, the evaluation transform, as the reference has it on MTIL, or `train`, the random training transform, as
+    its class-incremental code has it. The texts are the prompts of its classes, in the first template. Other arguments as
+    `ReferenceDistillationPlugin`, without pictures and texts.
     """
 
-    def __init__(self, **kwargs: Any):
+    def __init__(self, *, transform: str = "eval", **kwargs: Any):
         super().__init__(**kwargs)
+        self.transform = check_name("transform of the reference images", transform, TRANSFORMS)
+        self.random_transform = transform == "train"
 
     def reference_pictures(self, strategy: Any) -> Any:
-        """The training pictures as evaluation sees them."""
-        return strategy.experience.dataset.eval()
+        """The training images in that transform."""
+        dataset = strategy.experience.dataset
+        return dataset.train() if self.transform == "train" else dataset.eval()
 
     def reference_texts(self, strategy: Any) -> Any:
         """A prompt a class."""

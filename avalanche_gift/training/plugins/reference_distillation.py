@@ -14,6 +14,7 @@ from avalanche_gift.models import CLIPClassifier
 from avalanche_gift.training.backward import backward
 from avalanche_gift.training.batches import EndlessBatches
 from avalanche_gift.training.loss_terms import record_term, show_in_loss
+from avalanche_gift.training.seeded_draws import Numbered, SeededDraws
 from avalanche_gift.training.teacher import Teacher
 
 ENCODING_CHUNK = 256
@@ -47,6 +48,8 @@ class ReferenceDistillationPlugin(SupervisedPlugin):
 
     supports_distributed = False
     term = "distillation"
+    random_transform = False
+    """Whether the images come out of a random transform, whose draws are then seeded by (seed, experience, batch, row)."""
 
     def __init__(
         self,
@@ -104,6 +107,7 @@ class ReferenceDistillationPlugin(SupervisedPlugin):
             strategy.model.eval_transform,
             batch_size=self.batch_size,
             seed=(self.seed, strategy.clock.train_exp_counter) if self.shuffle else None,
+            draws=(self.seed, strategy.clock.train_exp_counter) if self.random_transform else None,
             num_workers=num_workers,
         )
 
@@ -167,18 +171,29 @@ def _encode_texts(teacher: CLIPClassifier, texts: Tensor | Sequence[str], device
 class _Batches:
     """Batch k of the pictures, [B, 3, H, W]; asked for in order, workers read ahead."""
 
-    def __init__(self, pictures: Any, transform: Callable[[Any], Any], *, batch_size: int, seed: Any, num_workers: int):
-        self._pictures, self._transform, self._num_workers = pictures, transform, num_workers
+    def __init__(
+        self,
+        pictures: Any,
+        transform: Callable[[Any], Any],
+        *,
+        batch_size: int,
+        seed: Any,
+        draws: tuple[int, int] | None,
+        num_workers: int,
+    ):
+        self._pictures = pictures if draws is None else SeededDraws(pictures, *draws)
+        self._numbered, self._transform, self._num_workers = draws is not None, transform, num_workers
         self._drawing = {"batch_size": batch_size, "seed": seed}
         self._next = -1
         self._loader: Iterator[Tensor] = iter(())
 
     def __getitem__(self, iteration: int) -> Tensor:
         if iteration != self._next:
+            batches = EndlessBatches(len(self._pictures), iteration, **self._drawing)
             self._loader = iter(
                 DataLoader(
                     self._pictures,
-                    batch_sampler=EndlessBatches(len(self._pictures), iteration, **self._drawing),  # type: ignore[arg-type]
+                    batch_sampler=Numbered(batches, iteration) if self._numbered else batches,  # type: ignore[arg-type]
                     collate_fn=self._collate,
                     num_workers=self._num_workers,
                     # Its own, so that torch's global generator, and with it the task's batches, stay as they are.

@@ -3,16 +3,20 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import torch
 from avalanche.core import SupervisedPlugin
 
-from avalanche_gift.schedule import warmup_cosine
+from avalanche_gift.schedule import usual_warmup, warmup_cosine
 from avalanche_gift.stream_classes import find_classes
+from avalanche_gift.training.length import TrainingLength
+from avalanche_gift.training.seeded_draws import SeededTorch
 from avalanche_gift.training.seeds import combined_seed
 
 
 class IterationsPlugin(SupervisedPlugin):
     """Makes one epoch of any strategy `iterations` long, going round the data as often as that takes.
+
+    iterations: one number, or one an experience, in the order of training. epochs: in their place, passes over the
+    experience's own images (`TrainingLength`). extra: calls after those, as the reference makes one.
 
     Batch k of an experience, its order and its augmentation are a function of (seed, experience, k) alone: nested
     evaluations, other plugins and earlier experiences leave it as it is. Works with loaders that plugins put in place
@@ -21,17 +25,25 @@ class IterationsPlugin(SupervisedPlugin):
 
     supports_distributed = True
 
-    def __init__(self, iterations: int = 1000, *, seed: int | None = 42):
+    def __init__(
+        self,
+        iterations: int | Sequence[int] | None = None,
+        *,
+        epochs: int | None = None,
+        extra: int = 0,
+        seed: int | None = 42,
+    ):
         super().__init__()
-        if iterations < 1:
-            raise ValueError(f"expected at least one iteration, got {iterations}")
-        self.iterations, self.seed = iterations, seed
+        if extra < 0:
+            raise ValueError(f"expected no extra iterations or some, got {extra}")
+        self.length = TrainingLength(iterations, epochs)
+        self.extra, self.seed = extra, seed
 
     def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
         loader = strategy.dataloader
         loader = loader.loader if isinstance(loader, CyclingLoader) else loader
         seed = None if self.seed is None else combined_seed(self.seed, strategy.clock.train_exp_counter)
-        strategy.dataloader = CyclingLoader(loader, self.iterations, seed=seed)
+        strategy.dataloader = CyclingLoader(loader, self.length.of_experience(strategy) + self.extra, seed=seed)
 
 
 class CyclingLoader:
@@ -51,7 +63,7 @@ class CyclingLoader:
         batches: Iterator[Any] = iter(())
         begin = self.start - self.start % max(len(self.loader), 1) if self.start else 0  # type: ignore[arg-type]
         for k in range(begin, self.length):
-            with _SeededTorch(self.seed, k):
+            with SeededTorch(self.seed, k):
                 batch = next(batches, None)
                 if batch is None:
                     batches = iter(self.loader)
@@ -62,28 +74,13 @@ class CyclingLoader:
                 yield batch
 
 
-class _SeededTorch:
-    """Torch's global CPU generator seeded for a block and put back after it."""
-
-    def __init__(self, seed: int | None, k: int):
-        self._seed = None if seed is None else combined_seed(seed, k)
-
-    def __enter__(self) -> None:
-        if self._seed is not None:
-            self._state = torch.get_rng_state()
-            torch.default_generator.manual_seed(self._seed)
-
-    def __exit__(self, *_: object) -> None:
-        if self._seed is not None:
-            torch.set_rng_state(self._state)
-
-
 class WarmupCosinePlugin(SupervisedPlugin):
     """Sets the learning rate before each update: warm-up and cosine, begun anew in every experience.
 
     lr: one number; one a training experience, in their order; by the name of its task, `default_lr` for other tasks; or
     None for the rate that the data carries where the stream has one and `default_lr` elsewhere.
-    iterations, warmup: of `schedule.warmup_cosine`. Holds no state.
+    iterations, epochs: as `IterationsPlugin`. warmup: iterations of rising rate; None for 100, or a tenth of a shorter
+    experience. Both as `schedule.warmup_cosine` has them. Holds no state.
     """
 
     supports_distributed = True
@@ -92,8 +89,9 @@ class WarmupCosinePlugin(SupervisedPlugin):
         self,
         lr: float | Sequence[float] | Mapping[str, float] | None = None,
         *,
-        iterations: int = 1000,
-        warmup: int = 100,
+        iterations: int | Sequence[int] | None = None,
+        epochs: int | None = None,
+        warmup: int | None = 100,
         default_lr: float = 1e-5,
     ):
         super().__init__()
@@ -103,15 +101,17 @@ class WarmupCosinePlugin(SupervisedPlugin):
             rates = [default_lr] if lr is None else [lr] if isinstance(lr, int | float) else list(lr)
         if not rates or not all(rate >= 0 for rate in rates):
             raise ValueError(f"expected learning rates >= 0, got {rates}")
-        warmup_cosine(0, base_lr=0.0, iterations=iterations, warmup=warmup)
-        self.lr, self.iterations, self.warmup, self.default_lr = lr, iterations, warmup, default_lr
+        self.length = TrainingLength(iterations, epochs)
+        warmup_cosine(0, base_lr=0.0, iterations=1, warmup=warmup or 0)
+        self.lr, self.warmup, self.default_lr = lr, warmup, default_lr
 
     def before_update(self, strategy: Any, **kwargs: Any) -> None:
+        iterations = self.length.of_experience(strategy)
         rate = warmup_cosine(
             strategy.clock.train_exp_iterations,
             base_lr=self.base_lr(strategy.experience, strategy.clock.train_exp_counter),
-            iterations=self.iterations,
-            warmup=self.warmup,
+            iterations=iterations,
+            warmup=usual_warmup(iterations) if self.warmup is None else self.warmup,
         )
         for group in strategy.optimizer.param_groups:
             group["lr"] = rate
