@@ -49,7 +49,7 @@ def add_command(commands: Any) -> None:
         help="or all (default: zero-shot finetune l2 gift)",
     )
     add("--seeds", nargs="+", type=int, default=[0], metavar="N")
-    add("--source", metavar="DIR", help="pictures for gift: class folders, a folder with prompts, or a diffusers pipeline")
+    add("--source", metavar="DIR", help="images for gift: class folders, prompts, a diffusers pipeline; or random-split:DIR")
     add("--eval-batch-size", type=int, default=256, metavar="N")
     add(
         "--test-transform",

@@ -45,6 +45,8 @@ def write(name: str, world: World, seeds: Sequence[int], folder: Path, out: Path
         same = {label for label, different in of_row.items() if not different and world.iterations is None}
         table |= {row: with_difference[row] for row in table if row.split(", ")[0] in same}
         record["rows"] = cells.with_deltas(table, getattr(module, "DELTAS", {}))
+        if note := getattr(module, "DELTA_NOTE", ""):
+            record["deltas"] = note
         text = as_text(record)
         write_aside(out / f"{name}.md", text.encode())
     write_aside(out / f"{name}.json", (json.dumps(record, indent=1) + "\n").encode())
@@ -71,7 +73,7 @@ def as_text(record: dict[str, Any]) -> str:
     module = load(record["experiment"])
     title = f"# {record['experiment'].replace('table', 'Table ')}, {record['world']}: {record['what']}"
     seeds = f"Percent; seeds {', '.join(map(str, record['seeds']))}." + (" Mean ± std." if len(record["seeds"]) > 1 else "")
-    about = filter(None, [record["protocol"], seeds, getattr(module, "DELTA_NOTE", "")])
+    about = filter(None, [record["protocol"], seeds, record.get("deltas")])
     parts = [title, " ".join(about), cells.markdown(record["rows"], brackets=getattr(module, "BRACKETS", False))]
     if record["not_there"]:
         parts.append("Not there:\n\n" + "\n".join(f"- {line}" for line in record["not_there"]))

@@ -297,6 +297,16 @@ def test_tables_of_the_paper_have_ours_the_papers_and_the_difference():
     assert "The paper's tables" not in page_of(*GIFT)
 
 
+def test_deltas_have_columns_and_a_sentence_that_says_what_they_are_above():
+    cell = {"ours": 50.0, "values": [50.0], "ours_delta": -3.04, "paper": 86.0, "paper_delta": 20.7}
+    made = record(rows={"GIFT": {"Last": cell}}, deltas="Δ: points above zero-shot.")
+    html = page_of(*GIFT, experiments=[Experiment.read(made, None)])
+    assert rows(html, 'class="experiment"') == [["GIFT", "50.0", "-3.0", "86.0", "+20.7"]]
+    heads = re.findall(r"<th scope=\"col\"[^>]*>(.*?)</th>", html[html.index('class="experiment"') :])[:5]
+    assert heads == ["", "Last", "Δ", "Last (paper)", "Δ (paper)"]
+    assert "Δ: points above zero-shot." in html
+
+
 def test_experiments_are_found_below_the_folders_tables_first_and_others_are_named(folder, capsys):
     results_folder = folder / "results" / "mini"
     results_folder.mkdir(parents=True)

@@ -25,7 +25,7 @@ from avalanche_gift.training.options import (
     UnseededOptions,
 )
 
-ROOT = Path(training.__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 STRATEGIES = [kind for kind in vars(training).values() if isinstance(kind, type) and issubclass(kind, FineTune)]
 NEEDED = {
     GIFT: {"synthetic": MadePictures()},

@@ -44,6 +44,7 @@ class Experiment:
                 for row, cells in record.get("rows", {}).items()
             }
             what, world, protocol = (str(record[name]) for name in ("what", "world", "protocol"))
+            protocol = " ".join(filter(None, (protocol, str(record.get("deltas", "")))))
             seeds, not_there = list(record["seeds"]), [str(line) for line in record["not_there"]]
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"expected a record of `python -m experiments`, but {error!r}") from error
