@@ -77,7 +77,7 @@ REFUSALS = (
     Refusal(
         stock.GEMPlugin,
         "needs a quadratic solver that is not installed",
-        "pip install quadprog, or AGEMPlugin",
+        "AGEMPlugin, or pip install quadprog",
         when=lambda plugin, strategy: find_spec("quadprog") is None,
     ),
     Refusal(
@@ -169,6 +169,12 @@ def _train_again(hook: Callable[..., None], strategy: Any, **kwargs: Any) -> Non
     strategy.model.train()
 
 
+def _constant_images(hook: Callable[..., None], strategy: Any, **kwargs: Any) -> None:
+    """Cuts the images that a hook puts into the batch from the graph of their generator, which one backward pass frees."""
+    hook(strategy, **kwargs)
+    strategy.mbatch[0] = strategy.mbatch[0].detach()
+
+
 class _TrainedPart(MultiTaskModule):
     """A model whose `parameters()` are those it trains: MIRPlugin asks for the gradient of every one."""
 
@@ -228,5 +234,6 @@ _ADAPTED = (
     (stock.MIRPlugin, "before_backward", partial(_call_with, _TrainedPart)),
     (stock.RARPlugin, "before_backward", partial(_call_with, _Layers)),
     (stock.RWalkPlugin, "before_training_iteration", _train_again),
+    (stock.GenerativeReplayPlugin, "before_training_iteration", _constant_images),
 )
 """The hooks that need help: of which plugin, and how they are called."""
