@@ -20,9 +20,7 @@ def contrastive_logits(*, image_features: Tensor, text_features: Tensor, logit_s
     return logit_scale * image_features @ text_features.t()
 
 
-def smoothed_cross_entropy(
-    logits: Tensor, labels: Tensor, label_smoothing: float = 0.0, *, reduction: str = "mean"
-) -> Tensor:
+def smoothed_cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0, *, reduction: str = "mean") -> Tensor:
     """Cross-entropy with label smoothing over the classes that each row really has.
 
     logits: [B, K], where a column holding `MASKED_LOGIT` is no class of that row: it gets neither probability nor a share

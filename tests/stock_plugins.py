@@ -41,7 +41,9 @@ class Stock:
 
 def _generative(model: Any, optimizer: Any) -> list[Any]:
     vae = MlpVAE((3, SIDE, SIDE), nhid=4, n_classes=9)
-    generator = VAETraining(vae, torch.optim.Adam(vae.parameters()), train_mb_size=8, train_epochs=1, evaluator=quiet())
+    generator = VAETraining(
+        model=vae, optimizer=torch.optim.Adam(vae.parameters()), train_mb_size=8, train_epochs=1, evaluator=quiet()
+    )
     return [stock.GenerativeReplayPlugin(generator_strategy=generator), stock.TrainGeneratorAfterExpPlugin()]
 
 
@@ -110,11 +112,11 @@ class Outcome:
     text: str = ""
 
 
-def combinations(count: int, seed: int = 0) -> list[tuple[str, ...]]:
-    """Random ones of two to four plugins, each combination once, the same for the same seed."""
-    draw, found = random.Random(seed), set()
+def combinations(names: Sequence[str], count: int, seed: int = 0) -> list[tuple[str, ...]]:
+    """Random ones of two to four of these, each combination once, the same for the same seed."""
+    random_numbers, found = random.Random(seed), set()
     while len(found) < count:
-        found.add(tuple(sorted(draw.sample(sorted(STOCK), draw.randint(2, 4)))))
+        found.add(tuple(sorted(random_numbers.sample(sorted(names), random_numbers.randint(2, 4)))))
     return sorted(found)
 
 
@@ -170,7 +172,10 @@ def _gift(names: Sequence[str], class_incremental: bool) -> Outcome:
     optimizer = clip_optimizer(model, lr=1e-3)
     parts, loss = _parts(names, model, optimizer), CheckedLoss(class_incremental)
     own = loss.wrong
-    training = Spy(after_update=lambda s: (s.clock.train_exp_counter, float(s.loss.detach()), s.model.training))
+    training = Spy(
+        after_update=lambda s: (s.clock.train_exp_counter, float(s.loss.detach()), s.model.training),
+        before_training_epoch=lambda s: list(s.model.trained_tasks().values()),
+    )
     evaluation = Spy(after_eval_forward=lambda s: (s.experience.current_experience, tuple(s.mb_output.shape[1:])))
     strategy = GIFT(
         model=model,
@@ -188,9 +193,7 @@ def _gift(names: Sequence[str], class_incremental: bool) -> Outcome:
     )
     stream = made_stream(class_incremental=class_incremental)
     before = [parameter.detach().clone() for parameter in model.parameters()]
-    strategy.train(stream.train_stream, eval_streams=[stream.test_stream])
-    evaluation.seen.after_eval_forward.clear()
-    results = strategy.eval(stream.test_stream)
+    results = _train_and_evaluate(strategy, stream)
     steps = training.seen.after_update
     widths = dict(evaluation.seen.after_eval_forward)
     expected = {k: (sum(COUNTS) if class_incremental else COUNTS[k],) for k in range(len(COUNTS))}
@@ -198,6 +201,7 @@ def _gift(names: Sequence[str], class_incremental: bool) -> Outcome:
     checks = {
         "labels among their own classes": not own,
         f"{ITERATIONS} iterations an experience": [k for k, *_ in steps] == [k for k in range(3) for _ in range(ITERATIONS)],
+        "the tasks trained": training.seen.before_training_epoch == [[[0]], [[0, 1]], [[0, 1, 2]]],
         "finite losses": all(torch.isfinite(torch.tensor(value)) for _, value, _ in steps),
         "training mode": all(mode for *_, mode in steps),
         "moved weights": sum(moved) > len(moved) / 2 and not (strategy.model.clip.logit_scale - model.clip.logit_scale).any(),
@@ -222,9 +226,17 @@ def _mlp(names: Sequence[str], class_incremental: bool) -> Outcome:
         **parts.settings,
     )
     stream = _plain_stream(class_incremental)
-    strategy.train(stream.train_stream, eval_streams=[stream.test_stream])
-    strategy.eval(stream.test_stream)
+    _train_and_evaluate(strategy, stream)
     return Outcome("ran")
+
+
+def _train_and_evaluate(strategy: Any, stream: Any) -> dict[str, float]:
+    """With an evaluation of every experience after the first; returns that after the last."""
+    results = {}
+    for experiences in (stream.train_stream[:1], stream.train_stream[1:]):
+        strategy.train(experiences, eval_streams=[stream.test_stream])
+        results = strategy.eval(stream.test_stream)
+    return results
 
 
 def _plain_stream(class_incremental: bool) -> Any:

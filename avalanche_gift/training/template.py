@@ -128,6 +128,10 @@ class FineTune(SupervisedTemplate):
         )
         admit_plugins(self)
 
+    def _before_training(self, **kwargs: Any) -> None:
+        admit_plugins(self)  # those appended since, too
+        super()._before_training(**kwargs)
+
     def _before_training_exp(self, **kwargs: Any) -> None:
         self._stop_training = False  # a stop within an experience is not one of the next
         super()._before_training_exp(**kwargs)
