@@ -20,18 +20,22 @@ def contrastive_logits(*, image_features: Tensor, text_features: Tensor, logit_s
     return logit_scale * image_features @ text_features.t()
 
 
-def smoothed_cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Mean cross-entropy with label smoothing over the classes that each row really has.
+def smoothed_cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0, *, reduction: str = "mean") -> Tensor:
+    """Cross-entropy with label smoothing over the classes that each row really has.
 
     logits: [B, K], where a column holding `MASKED_LOGIT` is no class of that row: it gets neither probability nor a share
     of the smoothing. labels: [B], column numbers. Without masked columns this is
-    `torch.nn.functional.cross_entropy(logits, labels, label_smoothing=...)`. Returns a scalar in nats.
+    `torch.nn.functional.cross_entropy(logits, labels, label_smoothing=...)`. Returns a scalar in nats, the mean;
+    with reduction `none` one value per row, [B], with `sum` their sum. ValueError for another reduction.
     """
+    if reduction not in ("mean", "none", "sum"):
+        raise ValueError(f"expected reduction 'mean', 'none' or 'sum', got {reduction!r}")
     log_probabilities = F.log_softmax(logits, dim=1)
     own_class = logits > MASKED_LOGIT / 2
     of_label = log_probabilities.gather(1, labels[:, None]).squeeze(1)
     over_classes = log_probabilities.where(own_class, 0.0).sum(1) / own_class.sum(1)
-    return -((1 - label_smoothing) * of_label + label_smoothing * over_classes).mean()
+    gains = (1 - label_smoothing) * of_label + label_smoothing * over_classes
+    return -{"mean": gains.mean, "sum": gains.sum, "none": lambda: gains}[reduction]()
 
 
 def soft_cross_entropy(*, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:

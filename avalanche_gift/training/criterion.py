@@ -11,18 +11,19 @@ from avalanche_gift.losses import MASKED_LOGIT, smoothed_cross_entropy
 class ClassificationLoss(nn.Module):
     """Cross-entropy with label smoothing over the classes a row really has (`losses.smoothed_cross_entropy`).
 
-    Equal to `torch.nn.CrossEntropyLoss(label_smoothing=...)` where no column is masked.
+    Equal to `torch.nn.CrossEntropyLoss(label_smoothing=...)` where no column is masked. As there, `reduction` may be changed
+    at any time: MIRPlugin sets it to `none` for a while.
     """
 
-    def __init__(self, label_smoothing: float = 0.2):
+    def __init__(self, label_smoothing: float = 0.2, *, reduction: str = "mean"):
         super().__init__()
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"expected label smoothing in [0, 1), got {label_smoothing}")
-        self.label_smoothing = label_smoothing
+        self.label_smoothing, self.reduction = label_smoothing, reduction
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """logits: [B, K], labels: [B]. Returns a scalar in nats."""
-        return smoothed_cross_entropy(logits, labels, self.label_smoothing)
+        """logits: [B, K], labels: [B]. Returns a scalar in nats, or with reduction `none` [B]."""
+        return smoothed_cross_entropy(logits, labels, self.label_smoothing, reduction=self.reduction)
 
 
 class OwnTaskLoss(nn.Module):

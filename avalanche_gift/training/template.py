@@ -28,6 +28,7 @@ from avalanche_gift.training.plugins import (
     WarmupCosinePlugin,
     clip_optimizer,
 )
+from avalanche_gift.training.plugins.compatibility import admit_plugins, sets_learning_rate
 
 Init = TypeVar("Init", bound=Callable[..., None])
 
@@ -74,8 +75,9 @@ class FineTune(SupervisedTemplate):
     the data. ValueError where the stream is of the other kind; None takes either.
     class_incremental_loss: on class-incremental streams the cross-entropy runs over the classes of the step (`step`, as ZSCL's
     protocol has it) or over all classes seen so far (`seen`). Replayed samples bring their own classes along.
-    seed: of batches and whatever the method draws. plugins: yours, asked before the method's own. evaluator: Avalanche's
-    default metrics beside those of continual learning (`clip_evaluator`) where none is given.
+    seed: of batches and whatever the method draws. plugins: yours, asked before the method's own; Avalanche's, too, but for
+    those that `plugins.compatibility` refuses. LRSchedulerPlugin (`step_granularity="iteration"`) replaces the schedule.
+    evaluator: Avalanche's default metrics beside those of continual learning (`clip_evaluator`) where none is given.
     Other arguments as Avalanche's `SupervisedTemplate`.
     """
 
@@ -124,6 +126,9 @@ class FineTune(SupervisedTemplate):
         given = list(plugins or [])
         self.class_incremental = class_incremental
         self.class_incremental_loss = check_name("class_incremental_loss", class_incremental_loss, ("step", "seen"))
+        # A scheduler among the plugins sets the rate alone, unless the arguments say how it is to be set.
+        own_schedule = not sets_learning_rate(given) or reference_schedule or not (lr is None and warmup_iterations is None)
+        schedule = WarmupCosinePlugin(lr, **length, warmup=warmup_iterations, default_lr=default_lr)
         super().__init__(
             model=model,
             optimizer=optimizer or clip_optimizer(model, weight_decay=weight_decay, shard=shard_optimizer),
@@ -136,13 +141,22 @@ class FineTune(SupervisedTemplate):
                 *method_plugins,
                 FreshOptimizerPlugin(),
                 IterationsPlugin(**length, extra=int(reference_schedule), seed=seed),
-                WarmupCosinePlugin(lr, **length, warmup=warmup_iterations, default_lr=default_lr),
+                *([schedule] if own_schedule else []),
                 LossTermsPlugin(),
             ],
             evaluator=evaluator,
             eval_every=eval_every,
             **base_kwargs,
         )
+        admit_plugins(self)
+
+    def _before_training(self, **kwargs: Any) -> None:
+        admit_plugins(self)  # those appended since, too
+        super()._before_training(**kwargs)
+
+    def _before_training_exp(self, **kwargs: Any) -> None:
+        self._stop_training = False  # a stop within an experience is not one of the next
+        super()._before_training_exp(**kwargs)
 
     def model_adaptation(self, model: Any = None) -> Any:
         """Shows the experience's classes to the model. ValueError for data of another protocol than `class_incremental`."""
@@ -150,6 +164,10 @@ class FineTune(SupervisedTemplate):
         check_protocol(self.class_incremental, stream, type(self).__name__)
         if self.is_training:
             check_memories(self.plugins, stream)
+            admit_plugins(self, stream)
+        model = self.model if model is None else model
+        if model.training != self.is_training:  # a copy that a plugin keeps (GDumbPlugin)
+            model.train(self.is_training)
         return super().model_adaptation(model)
 
     def forward(self) -> Tensor:

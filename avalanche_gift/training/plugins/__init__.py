@@ -1,6 +1,7 @@
 """One idea a plugin; each works in any Avalanche strategy over a `CLIPClassifier`."""
 
 from avalanche_gift.training.plugins.alignment import ImageTextAlignmentPlugin
+from avalanche_gift.training.plugins.compatibility import UnsupportedPluginError
 from avalanche_gift.training.plugins.consolidation import AdaptiveWeightConsolidationPlugin, L2ConsolidationPlugin
 from avalanche_gift.training.plugins.distillation import ContrastiveDistillationPlugin
 from avalanche_gift.training.plugins.ewc import OnlineEWCPlugin
@@ -41,6 +42,7 @@ __all__ = [
     "StoredPicturesPlugin",
     "SyntheticReplayPlugin",
     "TaskSelectionPlugin",
+    "UnsupportedPluginError",
     "WarmupCosinePlugin",
     "WeightEnsemblePlugin",
     "WiSEFTPlugin",
