@@ -28,14 +28,14 @@ def smoothed_cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: floa
     `torch.nn.functional.cross_entropy(logits, labels, label_smoothing=...)`. Returns a scalar in nats, the mean;
     with reduction `none` one value per row, [B], with `sum` their sum. ValueError for another reduction.
     """
-    if reduction not in ("mean", "none", "sum"):
-        raise ValueError(f"expected reduction 'mean', 'none' or 'sum', got {reduction!r}")
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"expected the reduction mean, sum or none, got {reduction!r}")
     log_probabilities = F.log_softmax(logits, dim=1)
     own_class = logits > MASKED_LOGIT / 2
     of_label = log_probabilities.gather(1, labels[:, None]).squeeze(1)
     over_classes = log_probabilities.where(own_class, 0.0).sum(1) / own_class.sum(1)
-    gains = (1 - label_smoothing) * of_label + label_smoothing * over_classes
-    return -{"mean": gains.mean, "sum": gains.sum, "none": lambda: gains}[reduction]()
+    losses = -((1 - label_smoothing) * of_label + label_smoothing * over_classes)
+    return losses.mean() if reduction == "mean" else losses.sum() if reduction == "sum" else losses
 
 
 def soft_cross_entropy(*, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:

@@ -263,5 +263,5 @@ def test_the_reduction_of_the_task_loss_is_that_of_torch(reduction):
 
 
 def test_an_unknown_reduction_is_refused():
-    with pytest.raises(ValueError, match="reduction 'mean', 'none' or 'sum', got 'max'"):
+    with pytest.raises(ValueError, match="the reduction mean, sum or none, got 'max'"):
         ClassificationLoss(reduction="max")(torch.zeros(1, 2), torch.zeros(1, dtype=torch.long))
