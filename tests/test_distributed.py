@@ -67,8 +67,8 @@ def test_a_run_that_is_cut_off_and_goes_on_writes_the_results_of_one_process_onc
     results = json.loads((together / "run" / "results.json").read_text())
     assert results["accuracy"] == alone["accuracy"] and results["config"] == alone["config"]
     terms = [(folder / "csv" / "scalars.csv").read_text().splitlines() for folder in (together / "run", tmp_path)]
-    of_two, of_one = ({line.rpartition(",")[0] for line in lines} for lines in terms)
-    assert len(terms[0]) == len(of_two) and {line.split(",")[1].split("/")[0] for line in of_one - of_two} == {"GradientCosine"}
+    of_two, of_one = ({tuple(line.split(",")[:2]) for line in lines} for lines in terms)
+    assert len(terms[0]) == len(of_two) and {name.split("/")[0] for _, name in of_one - of_two} == {"GradientCosine"}
     assert not list((together / "run").glob("lock*")) and not list((together / "run" / "checkpoints").glob("*.safetensors"))
 
 
