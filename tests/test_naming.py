@@ -447,3 +447,18 @@ def test_new_names_replace_those_that_the_data_had():
     named = with_class_names(plain_tasks(), [["sun", "moon"], ["hill", "lake"]])
     strategy = naive()
     assert evaluated(strategy, named.test_stream) == {0: ["sun", "moon"], 1: ["hill", "lake"]}
+
+
+def test_an_evaluation_returns_what_it_measured_and_nothing_of_an_earlier_one():
+    strategy = FineTune(
+        tiny_model(), train_iterations=1, train_mb_size=6, evaluator=quiet(accuracy_metrics(experience=True, epoch=True))
+    )
+    trained = strategy.train(plain_tasks().train_stream, eval_streams=[])
+    assert trained and not any("eval_phase" in key for key in trained)
+    both = strategy.eval(plain_tasks().test_stream)
+    other = strategy.eval(flowers().test_stream)
+    assert len(both) == 2 and list(other) == ["Top1_Acc_Exp/eval_phase/test_stream/Task000/Exp000"]
+    nested = FineTune(
+        tiny_model(), train_iterations=1, train_mb_size=6, evaluator=quiet(accuracy_metrics(experience=True)), eval_every=1
+    )
+    assert len(nested.train(plain_tasks().train_stream, eval_streams=[plain_tasks().test_stream])) == 2

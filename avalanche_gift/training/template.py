@@ -121,7 +121,7 @@ class FineTune(SupervisedTemplate):
         if optimizer is not None and shard_optimizer:
             raise ValueError("expected shard_optimizer or an optimizer of your own, got both")
         length: dict[str, Any] = {"iterations": train_iterations, "epochs": train_epochs}
-        self.reference_schedule = reference_schedule
+        self.reference_schedule, self._in_training = reference_schedule, False
         default_lr = 1e-5 if optimizer is None else optimizer.param_groups[0]["lr"]
         given = list(plugins or [])
         self.class_incremental = class_incremental
@@ -150,9 +150,21 @@ class FineTune(SupervisedTemplate):
         )
         admit_plugins(self)
 
+    def eval(self, experiences: Any, **kwargs: Any) -> dict[str, Any]:
+        """Evaluates, and returns what this evaluation measured; Avalanche would add the last value of every other name."""
+        if not self._in_training:
+            self.evaluator.reset_last_metrics()
+        return super().eval(experiences, **kwargs)
+
     def _before_training(self, **kwargs: Any) -> None:
         admit_plugins(self)  # those appended since, too
+        self._in_training = True
+        self.evaluator.reset_last_metrics()
         super()._before_training(**kwargs)
+
+    def _after_training(self, **kwargs: Any) -> None:
+        super()._after_training(**kwargs)
+        self._in_training = False
 
     def _before_training_exp(self, **kwargs: Any) -> None:
         self._stop_training = False  # a stop within an experience is not one of the next
