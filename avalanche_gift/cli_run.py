@@ -39,6 +39,12 @@ def add_command(commands: Any) -> None:
     add("--max-pictures", type=int, metavar="N", help="at most so many a split of a task, for quick runs")
     add("--order", choices=["I", "II"], help="of mtil (default I)")
     add("--class-incremental", action="store_true", help="classify among all classes seen, not among those of the task")
+    add(
+        "--class-incremental-loss",
+        choices=["step", "seen"],
+        default="step",
+        help="classes of the cross-entropy in training there: those of the step (default, as published) or all seen",
+    )
     add("--model", help="NAME[:TAG] of open_clip, a folder with its config and safetensors, clip-tiny or mini")
     add(
         "--strategies",
@@ -253,6 +259,7 @@ def _config(
         source=arguments.source,
         tasks=tuple(arguments.tasks) if arguments.tasks else None,
         class_incremental=arguments.class_incremental or is_class_incremental(arguments.benchmark),
+        class_incremental_loss=arguments.class_incremental_loss,
         order=arguments.order,
         shots=arguments.shots,
         max_pictures=arguments.max_pictures,

@@ -30,6 +30,7 @@ class RunConfig:
     source: str | None = None
     tasks: tuple[str, ...] | None = None
     class_incremental: bool = False
+    class_incremental_loss: str = "step"
     order: str | None = None
     shots: int | None = None
     max_pictures: int | None = None
@@ -54,6 +55,8 @@ class RunConfig:
             object.__setattr__(self, "train_iterations", 1000)
         elif self.train_iterations is not None and self.train_epochs is not None:
             raise ValueError(f"expected iterations or epochs, got both: {self.train_iterations} and {self.train_epochs}")
+        if self.class_incremental_loss not in ("step", "seen"):
+            raise ValueError(f"expected class_incremental_loss step or seen, got {self.class_incremental_loss!r}")
         if self.test_transform not in ("test", "train"):
             raise ValueError(f"expected test_transform test or train, got {self.test_transform!r}")
         nested = {**self.synthetic, **self.options}
@@ -63,11 +66,20 @@ class RunConfig:
             except ValueError:
                 raise ValueError(f"expected finite numbers for {name}, got {value}") from None
 
+    @property
+    def chooses_loss(self) -> bool:
+        """Whether `class_incremental_loss` decides anything; Avalanche's own strategies take all classes seen."""
+        trains = self.strategy != "zero-shot" and not self.strategy.startswith("avalanche-")
+        return self.class_incremental and trains
+
     def settings(self) -> dict[str, Any]:
         """As JSON: sequences are lists. Without what changes no number: `cache_dir`, `shard_optimizer`, empty `numerics`, no
-        `train_epochs`, and `test_transform` where it is `test`."""
+        `train_epochs`, `test_transform` where it is `test`, and `class_incremental_loss` in runs that it does not concern.
+        """
         fields = dataclasses.asdict(self)
         del fields["cache_dir"], fields["shard_optimizer"]
+        if not self.chooses_loss:
+            del fields["class_incremental_loss"]
         for name, usual in (("numerics", {}), ("train_epochs", None), ("test_transform", "test")):
             if fields[name] == usual:
                 del fields[name]

@@ -28,8 +28,6 @@ SYNTHETIC = {
 }
 """Hyperparameters of strategies that replay synthetic images, and their places in `RunConfig.synthetic`."""
 REPLAYING = ("gift", "ewc-v")
-OLDER = {"class_incremental_loss": "seen"}
-"""What a strategy without such an option does."""
 
 
 def protocol_differences(config: RunConfig, given: Collection[str] = ()) -> list[str]:
@@ -129,7 +127,9 @@ def _of_hyperparameters(config: RunConfig, protocol: Protocol, given: Collection
 
 def _option(config: RunConfig, name: str, values: Mapping[str, Any]) -> Any:
     """The value in force of an option, as a protocol has it."""
-    value = values.get(name, OLDER.get(name))
+    value = values.get(name)
+    if name == "class_incremental_loss":
+        return config.class_incremental_loss if config.chooses_loss else "seen"
     if name == "texts":
         own = config.benchmark in ("mini", "digits") and "pictures" not in config.options  # the embedded world's references
         return "captions" if own or isinstance(value, str | os.PathLike) else "class prompts"

@@ -227,6 +227,7 @@ def _arguments(config: RunConfig, evaluator: EvaluationPlugin) -> dict[str, Any]
         "lr": config.lr,
         "seed": config.seed,
         "class_incremental": config.class_incremental,
+        **({"class_incremental_loss": config.class_incremental_loss} if config.chooses_loss else {}),
         **({"shard_optimizer": True} if config.shard_optimizer else {}),
         "device": distributed.own_device(config.device),
         "plugins": [] if config.strategy == "zero-shot" else [ProgressPlugin(config.strategy)],

@@ -19,6 +19,7 @@ ELSEWHERE = {
     "seed": "--seeds",
     "device": "--device",
     "class_incremental": "--class-incremental",
+    "class_incremental_loss": "--class-incremental-loss",
     "shard_optimizer": "--shard-optimizer",
 }
 """Arguments that the strategies of a run share, and the options of the command line that say them."""

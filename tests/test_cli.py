@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from avalanche_gift.cli import main
-from avalanche_gift.evaluation import read_results
+from avalanche_gift.evaluation import read_results, write_results
 
 COLOURS = {"warm": ("red", "orange"), "cold": ("blue", "navy"), "dull": ("grey", "black")}
 
@@ -76,6 +76,21 @@ def test_a_finished_run_is_not_run_again_and_another_configuration_is_refused(fo
     assert main(arguments(folders, tmp_path, "--lr", "0.5", strategies=["finetune"])) == 2
     assert "of this configuration, but lr: there None, asked 0.5; use another --out" in capsys.readouterr().err
     assert path.read_bytes() == before
+
+
+def test_the_classes_of_the_loss_are_part_of_a_class_incremental_configuration(folders, tmp_path, capsys):
+    path = tmp_path / "finetune" / "seed-0" / "results.json"
+    steps = ["--class-incremental"]
+    assert main(arguments(folders, tmp_path, *steps, strategies=["finetune"])) == 0
+    assert "among all classes seen: Average" in capsys.readouterr().out
+    results = read_results(path)
+    assert results["config"]["class_incremental_loss"] == "step" and results["class_incremental"].keys() == {"average", "last"}
+    assert main(arguments(folders, tmp_path, *steps, "--class-incremental-loss", "seen", strategies=["finetune"])) == 2
+    assert "class_incremental_loss: there 'step', asked 'seen'" in capsys.readouterr().err
+    older = {name: value for name, value in results["config"].items() if name != "class_incremental_loss"}
+    write_results(path, {**results, "config": older})  # of a release that took all classes seen
+    assert main(arguments(folders, tmp_path, *steps, strategies=["finetune"])) == 2
+    assert "class_incremental_loss: there None, asked 'step'" in capsys.readouterr().err
 
 
 def test_fewer_pictures_and_a_cache_are_options_and_the_cache_changes_no_number(folders, tmp_path):

@@ -419,6 +419,17 @@ def test_avalanches_own_streams_are_trained_on_too():
     assert model.adapters.tasks == [0, 1, 2] and model.adapters.task == 2
 
 
+def test_another_stream_is_scored_without_adapters_and_not_trained():
+    strategy, spy = strategy_of(train_iterations=1), Spy(after_eval_forward=lambda s: s.model.adapters.task)
+    strategy.plugins.append(spy)
+    strategy.train(made_stream((3, 2)).train_stream[:1])
+    strategy.eval(made_stream((3, 2)).test_stream[:1])  # of equal classes: the same stream
+    strategy.eval(made_stream((2, 3)).test_stream[:1])
+    assert set(spy.seen.after_eval_forward) == {0, None} and spy.seen.after_eval_forward[-1] is None
+    with pytest.raises(ValueError, match=r"stream that the routers belong to \(cat/dog/owl, car/bus\).*cat/dog, owl/car/bus"):
+        strategy.train(made_stream((2, 3)).train_stream)
+
+
 def test_learning_rates_go_by_the_name_of_the_task():
     assert FULL_SHOT_RATES.keys() == FEW_SHOT_RATES.keys() and len(FULL_SHOT_RATES) == 11
     strategy = strategy_of(rates={"task1": 0.5}, base_lr=0.25)

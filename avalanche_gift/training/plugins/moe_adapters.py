@@ -5,6 +5,7 @@ from typing import Any
 from avalanche.core import SupervisedPlugin
 
 from avalanche_gift.models.moe_adapters import Adapters
+from avalanche_gift.stream_classes import StreamClasses, classes_of
 from avalanche_gift.training.seeds import combined_seed
 
 
@@ -16,7 +17,8 @@ class MoEAdaptersPlugin(SupervisedPlugin):
     counted among them. one_router: all experiences share the router of the first.
 
     In evaluation the router of the latest experience is used; list a `TaskSelectionPlugin` behind this plugin to choose one
-    by the pictures. oracle: by the experience instead, as if its number were known; without adapters where it was not trained.
+    by the pictures. oracle: by the experience instead, as if its task were known; without adapters if it was not trained, or is
+    of another stream. Raises ValueError for training on another stream than the first.
     seed: noise and dropout of step k are a function of (seed, experience, k).
     """
 
@@ -30,6 +32,7 @@ class MoEAdaptersPlugin(SupervisedPlugin):
             raise ValueError("expected one_router or oracle, got both: one router leaves nothing to choose")
         self.freeze, self.one_router, self.oracle, self.seed = freeze, one_router, oracle, seed
         self._parameters_at_test = 0
+        self._stream: StreamClasses | None = None
 
     def before_train_dataset_adaptation(self, strategy: Any, **kwargs: Any) -> None:
         """Before Avalanche brings the model's parameters into the optimiser."""
@@ -56,15 +59,24 @@ class MoEAdaptersPlugin(SupervisedPlugin):
 
     def before_eval_exp(self, strategy: Any, **kwargs: Any) -> None:
         adapters = adapters_of(strategy)
-        task = strategy.experience.current_experience if self.oracle else max(adapters.tasks, default=None)
+        found = classes_of(strategy.experience)
+        own = found.numbers[0] if self._stream in (None, found.stream) else None
+        task = own if self.oracle else max(adapters.tasks, default=None)
         adapters.use(task if task in adapters.tasks else None)
 
     def footprint(self) -> dict[str, int]:
         return {"extra_parameters": self._parameters_at_test}
 
     def _task(self, strategy: Any) -> int:
-        adapters = adapters_of(strategy)
-        return adapters.tasks[0] if self.one_router and adapters.tasks else strategy.experience.current_experience
+        """The number of the task in its stream, which its router goes by."""
+        adapters, found = adapters_of(strategy), classes_of(strategy.experience)
+        self._stream = self._stream or found.stream
+        if found.stream != self._stream:
+            raise ValueError(
+                f"expected experiences of the stream that the routers belong to ({self._stream}), got one of ({found.stream}); "
+                "train another stream with another model"
+            )
+        return adapters.tasks[0] if self.one_router and adapters.tasks else found.numbers[0]
 
 
 def adapters_of(strategy: Any) -> Adapters:

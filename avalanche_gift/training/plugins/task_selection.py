@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from avalanche_gift.models import CLIPClassifier
 from avalanche_gift.models.task_selector import REFERENCE, Autoencoder, TaskSelector, make_backbone
+from avalanche_gift.stream_classes import classes_of
 from avalanche_gift.training.plugins.grouped_batches import GroupedBatches
 from avalanche_gift.training.plugins.moe_adapters import adapters_of
 from avalanche_gift.training.plugins.schedule import CyclingLoader
@@ -76,9 +77,9 @@ class TaskSelectionPlugin(SupervisedPlugin):
             references = _Transformed(self.reference_pictures, strategy.model.train_transform)
             self._learn(REFERENCE, references, self.reference_iterations, strategy.device, num_workers)
             self.reference_pictures = None
-        experience = strategy.experience
-        pictures = experience.dataset.train()
-        self._learn(experience.current_experience, pictures, self.iterations, strategy.device, num_workers)
+        pictures = strategy.experience.dataset.train()
+        (number, *_) = classes_of(strategy.experience).numbers
+        self._learn(number, pictures, self.iterations, strategy.device, num_workers)
 
     def before_eval(self, strategy: Any, **kwargs: Any) -> None:
         self.chosen.clear()
