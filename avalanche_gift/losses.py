@@ -35,7 +35,7 @@ def smoothed_cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: floa
     of_label = log_probabilities.gather(1, labels[:, None]).squeeze(1)
     over_classes = log_probabilities.where(own_class, 0.0).sum(1) / own_class.sum(1)
     gains = (1 - label_smoothing) * of_label + label_smoothing * over_classes
-    return -{"mean": gains.mean, "sum": gains.sum, "none": lambda: gains}[reduction]()
+    return -(gains if reduction == "none" else gains.sum() if reduction == "sum" else gains.mean())
 
 
 def soft_cross_entropy(*, student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
