@@ -128,7 +128,7 @@ def reference_rates(images):
     plugin, rates = WarmupCosinePlugin(1.0, epochs=1, warmup=options["warmup_iterations"]), []
     for number in range(len(strategy.dataloader)):
         strategy.clock.train_exp_iterations = number
-        plugin.before_update(strategy)
+        plugin.before_training_iteration(strategy)
         rates.append(strategy.optimizer.param_groups[0]["lr"])
     return rates
 

@@ -75,7 +75,7 @@ class CyclingLoader:
 
 
 class WarmupCosinePlugin(SupervisedPlugin):
-    """Sets the learning rate before each update: warm-up and cosine, begun anew in every experience.
+    """Sets the learning rate of each step: warm-up and cosine, begun anew in every experience.
 
     lr: one number; one a training experience, in their order; by the name of its task, `default_lr` for other tasks; or
     None for the rate that the data carries where the stream has one and `default_lr` elsewhere.
@@ -105,7 +105,8 @@ class WarmupCosinePlugin(SupervisedPlugin):
         warmup_cosine(0, base_lr=0.0, iterations=1, warmup=warmup or 0)
         self.lr, self.warmup, self.default_lr = lr, warmup, default_lr
 
-    def before_update(self, strategy: Any, **kwargs: Any) -> None:
+    def before_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
+        """Before the step, whose plugins may look at the rate: MIRPlugin tries an update with it."""
         iterations = self.length.of_experience(strategy)
         rate = warmup_cosine(
             strategy.clock.train_exp_iterations,
