@@ -32,7 +32,7 @@ class TaskClasses:
     learning_rate: float | None = None
     generation_template: str | None = None
 
-    @property
+    @cached_property
     def prompts(self) -> tuple[tuple[str, ...], ...]:
         """For each class its prompts, the training prompt first."""
         return class_prompts(self.class_names, self.templates)

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+from avalanche.core import SupervisedPlugin
 from avalanche.training.plugins import ReplayPlugin
 from torchvision.transforms import Compose
 from world import COUNTS, Spy, augment, equal_weights, made_stream, plain, prompts_of, quiet, tiny_model, weights_of
@@ -111,6 +112,23 @@ def test_replayed_samples_bring_their_classes_along():
         assert set(columns) == own | labels
         mixed += bool(labels - own)
     assert mixed
+
+
+class AddNext(SupervisedPlugin):
+    """Trains the first step on the data of the next, too."""
+
+    def __init__(self, experience):
+        super().__init__()
+        self.other = experience
+
+    def after_train_dataset_adaptation(self, strategy, **kwargs):
+        if strategy.experience.current_experience == 0:
+            strategy.adapted_dataset = strategy.adapted_dataset.concat(self.other.dataset)
+
+
+def test_data_of_a_later_step_that_a_plugin_adds_has_its_columns():
+    add = AddNext(made_stream(class_incremental=True).train_stream[1])
+    assert {columns for step, _, columns in columns_of("step", add) if step == 0} == {(0, 1, 2, 3, 4)}
 
 
 def test_joint_training_is_one_step_of_all_classes():

@@ -223,17 +223,18 @@ class ScopedClassifier(MultiTaskModule):
 
     def _texts_of_tasks(self, stream: StreamClasses, tasks: tuple[int, ...]) -> ClassTexts:
         """The classes of one task at the columns of their labels, or of several tasks one behind the other."""
-        prompts = [each for number in tasks for each in stream.tasks[number].prompts]
         labels = stream.tasks[tasks[0]].labels
         gaps = {} if len(tasks) > 1 or labels == tuple(range(len(labels))) else {"columns": labels, "width": max(labels) + 1}
-        return self._tokenized((stream, tasks), lambda: {"prompts": prompts, **gaps})
+        return self._tokenized(
+            (stream, tasks), lambda: {"prompts": [each for n in tasks for each in stream.tasks[n].prompts], **gaps}
+        )
 
     def _texts_of_labels(self, scope: ClassScope, labels: tuple[int, ...]) -> ClassTexts:
         """Of a class-incremental stream, at the columns of their labels; as wide as the scope's classes need."""
-        width = max(scope.labels) + 1
-        prompts = [scope.stream.prompts_of_class[label] for label in labels]
+        width = max(*scope.labels, *labels) + 1
+        prompts = scope.stream.prompts_of_class
         gaps = {} if labels == tuple(range(width)) else {"columns": labels, "width": width}
-        return self._tokenized((scope.stream, labels, width), lambda: {"prompts": prompts, **gaps})
+        return self._tokenized((scope.stream, labels, width), lambda: {"prompts": [prompts[label] for label in labels], **gaps})
 
     def _tokenized(self, key: Any, arguments: Callable[[], dict[str, Any]]) -> ClassTexts:
         """Made once for a set of classes, on the device of the model."""
