@@ -22,7 +22,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def report(arguments: argparse.Namespace) -> int:
-    from avalanche_gift.evaluation import find_runs, format_accuracy, format_table, training_order
+    from avalanche_gift.evaluation import find_runs, format_accuracy, format_table
 
     found = [run for folder in arguments.folders for run in find_runs(folder)]
     if not found:
@@ -31,13 +31,10 @@ def report(arguments: argparse.Namespace) -> int:
     if arguments.matrix:
         for result in results:
             print(f"{result['strategy']}, seed {result['seed']}\n{format_accuracy(result)}\n")
-    comparable: dict[str, list[dict[str, Any]]] = {}
-    for result in results:
-        config = {key: value for key, value in result["config"].items() if key not in ("strategy", "seed")}
-        kind = json.dumps([result["experiences"], training_order(result), config], sort_keys=True)
-        comparable.setdefault(kind, []).append(result)
-    for group in comparable.values():
-        print(f"{group[0]['benchmark']}: {' '.join(group[0]['experiences'])}\n{format_table(group)}\n")
+    for group in comparable(results):
+        config = max((result["config"] for result in group), key=lambda config: LOSS in config)
+        kind = f" (class-incremental, loss over {LOSSES[config.get(LOSS)]})" if config.get("class_incremental") else ""
+        print(f"{group[0]['benchmark']}{kind}: {' '.join(group[0]['experiences'])}\n{format_table(group)}\n")
     if arguments.html:
         from avalanche_gift.report import write_page
 
@@ -45,6 +42,37 @@ def report(arguments: argparse.Namespace) -> int:
         write_page(Path(arguments.html), found, find_sheets(folders), find_experiments(folders))
         print(f"Page: {arguments.html}")
     return 0
+
+
+LOSS = "class_incremental_loss"
+LOSSES = {"step": "the classes of the step", "seen": "all classes seen", None: "all classes seen, as in earlier releases"}
+OF_A_STRATEGY = ("strategy", "seed", "options", "synthetic", "l2_weight", "source")
+"""Settings in which the rows of one table may differ."""
+
+
+def comparable(results: Sequence[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Results of one stream in one protocol, a table each; a strategy's second configuration is in a table of its own.
+
+    Strategies that do not choose the classes of the loss (zero-shot, Avalanche's own) stand beside any that do.
+    """
+    from avalanche_gift.evaluation import training_order
+
+    groups: list[tuple[str, Any, dict[str, Any], list[dict[str, Any]]]] = []
+    for result in sorted(results, key=lambda result: LOSS not in result["config"]):
+        config = dict(result["config"])
+        strategy, loss = result["strategy"], config.pop(LOSS, None)
+        own = {name: value for name, value in config.items() if name in OF_A_STRATEGY and name != "seed"}
+        shared = {name: value for name, value in config.items() if name not in OF_A_STRATEGY}
+        kind = json.dumps([result["experiences"], training_order(result), shared], sort_keys=True)
+        chooses = not (strategy == "zero-shot" or strategy.startswith("avalanche-"))
+        for other_kind, other_loss, configs, group in groups:
+            same = other_kind == kind and (other_loss == loss or not chooses)
+            if same and configs.setdefault(strategy, own) == own:
+                group.append(result)
+                break
+        else:
+            groups.append((kind, loss, {strategy: own}, [result]))
+    return [sorted(group, key=results.index) for *_, group in groups]
 
 
 def find_experiments(folders: Sequence[Path]) -> "list[Experiment]":

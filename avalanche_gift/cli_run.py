@@ -42,7 +42,6 @@ def add_command(commands: Any) -> None:
     add(
         "--class-incremental-loss",
         choices=["step", "seen"],
-        default="step",
         help="classes of the cross-entropy in training there: those of the step (default, as published) or all seen",
     )
     add("--model", help="NAME[:TAG] of open_clip, a folder with its config and safetensors, clip-tiny or mini")
@@ -137,12 +136,17 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _check_options(arguments: argparse.Namespace) -> None:
     """Numbers and lists that would be noticed late, or never."""
+    from avalanche_gift.by_name import is_class_incremental
+
     for option, least in AT_LEAST.items():
         value = getattr(arguments, option)
         if value is not None and value < least:
             raise ValueError(f"expected --{option.replace('_', '-')} of {least} or more, got {value}")
     if strange := [seed for seed in arguments.seeds if not 0 <= seed < 2**32]:
         raise ValueError(f"expected --seeds from 0 to {2**32 - 1}, got {strange}")
+    steps = arguments.class_incremental or is_class_incremental(arguments.benchmark)
+    if arguments.class_incremental_loss is not None and not steps:
+        raise ValueError("expected --class-incremental-loss with a class-incremental stream only; add --class-incremental")
     for option in ("strategies", "seeds"):
         given = getattr(arguments, option)
         if len(set(given)) < len(given):
@@ -259,7 +263,7 @@ def _config(
         source=arguments.source,
         tasks=tuple(arguments.tasks) if arguments.tasks else None,
         class_incremental=arguments.class_incremental or is_class_incremental(arguments.benchmark),
-        class_incremental_loss=arguments.class_incremental_loss,
+        class_incremental_loss=arguments.class_incremental_loss or "step",
         order=arguments.order,
         shots=arguments.shots,
         max_pictures=arguments.max_pictures,

@@ -110,7 +110,8 @@ def _run(
     state = RunState(config, benchmark, folder)
     found = state.found(report)
     unchanging = config.strategy == "zero-shot" and not config.class_incremental
-    matrix = AccuracyMatrix(unchanging_at=_ends_of_experiences(config, benchmark) if unchanging else None)
+    ends = _ends_of_experiences(config, benchmark)
+    matrix = AccuracyMatrix(unchanging_at=ends if unchanging else None)
     pooled = ClassIncrementalAccuracy()
     sizes = None if found is None else found["run"]["logs"]
     about = {**config.settings(), "versions": software_versions()}
@@ -138,7 +139,7 @@ def _run(
 
 
 def _ends_of_experiences(config: RunConfig, benchmark: CLScenario) -> list[int]:
-    """Training iterations after each experience, of strategies that train."""
+    """Training iterations after each experience, of strategies that train. ValueError for fewer numbers than experiences."""
     length = TrainingLength(config.train_iterations, config.train_epochs)
     sizes = [len(experience.dataset) for experience in benchmark.train_stream]
     return list(accumulate(length.of(k, images=n, batch_size=config.train_mb_size) for k, n in enumerate(sizes)))

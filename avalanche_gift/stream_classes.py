@@ -178,9 +178,21 @@ def check_memories(plugins: Iterable[Any], stream: StreamClasses) -> None:
             raise other_stream(stream, found.stream)
 
 
-def other_stream(one: StreamClasses, other: StreamClasses) -> ValueError:
+def other_stream(one: StreamClasses, other: StreamClasses, keeper: str = "a memory or batch") -> ValueError:
     """The error for samples that two streams number by the same labels."""
     return ValueError(
-        f"expected samples of one stream in a memory or batch, got some of ({one}) and some of ({other}); make one benchmark "
-        "of all tasks, or use no memory across the two"
+        f"expected samples of one stream in {keeper}, got some of ({one}) and some of ({other}); make one benchmark of all "
+        "tasks, or use no memory across the two"
     )
+
+
+def check_attributes(experience: Any) -> None:
+    """Raises ValueError if names or templates were set on an experience by hand, since those of its data count."""
+    (task, *others) = classes_of(experience).tasks
+    for name in ("class_names", "templates"):
+        given = getattr(experience, name, None)
+        if not others and given is not None and tuple(given) != getattr(task, name):
+            raise ValueError(
+                f"expected the {name} that the data carries, {getattr(task, name)}, got {tuple(given)} set on the experience; "
+                "give them when the stream is made, or by with_class_names(benchmark, names, templates)"
+            )

@@ -87,10 +87,31 @@ def test_the_classes_of_the_loss_are_part_of_a_class_incremental_configuration(f
     assert results["config"]["class_incremental_loss"] == "step" and results["class_incremental"].keys() == {"average", "last"}
     assert main(arguments(folders, tmp_path, *steps, "--class-incremental-loss", "seen", strategies=["finetune"])) == 2
     assert "class_incremental_loss: there 'step', asked 'seen'" in capsys.readouterr().err
+    assert main(arguments(folders, tmp_path / "other", "--class-incremental-loss", "seen", strategies=["finetune"])) == 2
+    assert "add --class-incremental" in capsys.readouterr().err
     older = {name: value for name, value in results["config"].items() if name != "class_incremental_loss"}
     write_results(path, {**results, "config": older})  # of a release that took all classes seen
     assert main(arguments(folders, tmp_path, *steps, strategies=["finetune"])) == 2
     assert "class_incremental_loss: there None, asked 'step'" in capsys.readouterr().err
+
+
+def test_strategies_of_one_class_incremental_run_are_in_one_table(folders, tmp_path, capsys):
+    names = ["zero-shot", "finetune", "zscl", "avalanche-ewc"]
+    options = ["--set", f"zscl.pictures={folders}", "--class-incremental"]
+    assert main(arguments(folders, tmp_path, *options, strategies=names)) == 0
+    for more in (["--class-incremental", "--class-incremental-loss", "seen"], []):
+        assert main(arguments(folders, tmp_path / "-".join(["with", *more[1:]]), *more, strategies=["finetune"])) == 0
+    capsys.readouterr()
+    assert main(["report", str(tmp_path)]) == 0
+    tables = capsys.readouterr().out.split("folders")[1:]
+    assert [[name for name in names if f"\n{name}" in table] for table in tables] == [names, ["finetune"], ["finetune"]]
+    assert [table.startswith(" (class-incremental, loss over the classes of the step)") for table in tables] == [
+        True,
+        False,
+        False,
+    ]
+    assert "all classes seen)" in tables[1] and tables[2].startswith(": ")
+    assert ["Last, all" in table for table in tables] == [True, True, False]
 
 
 def test_fewer_pictures_and_a_cache_are_options_and_the_cache_changes_no_number(folders, tmp_path):

@@ -12,7 +12,7 @@ from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline,
 from avalanche.benchmarks.scenarios import CLScenario
 from avalanche.benchmarks.utils.classification_dataset import _make_taskaware_classification_dataset
 
-from avalanche_gift.benchmarks.naming import name_dataset
+from avalanche_gift.benchmarks.naming import name_dataset, new_identity
 from avalanche_gift.stream_classes import StreamClasses, classes_of
 
 CARRIED = ("task_name", "class_names", "templates", "learning_rate", "generation_template")
@@ -33,8 +33,9 @@ def running_labels(benchmark: CLScenario) -> CLScenario:
         for task, first in zip(given.tasks, firsts, strict=True)
     ]
     classes = StreamClasses(tuple(tasks), class_incremental=True)
+    identity = new_identity()
     streams = {
-        name: [_shifted(experience.dataset, firsts, classes) for experience in stream]
+        name: [_shifted(experience.dataset, firsts, classes, identity) for experience in stream]
         for name, stream in benchmark.streams.items()
     }
     made = with_task_labels(with_classes_timeline(benchmark_from_datasets(**streams)))
@@ -47,7 +48,7 @@ def running_labels(benchmark: CLScenario) -> CLScenario:
     return made
 
 
-def _shifted(dataset: Any, firsts: Sequence[int], classes: StreamClasses) -> Any:
+def _shifted(dataset: Any, firsts: Sequence[int], classes: StreamClasses, identity: str) -> Any:
     (number,) = classes_of(dataset).numbers
     shift = (None, partial(add, firsts[number]))
     shifted = _make_taskaware_classification_dataset(
@@ -56,4 +57,4 @@ def _shifted(dataset: Any, firsts: Sequence[int], classes: StreamClasses) -> Any
         targets=[int(label) + firsts[number] for label in dataset.targets],
         task_labels=0,
     )
-    return name_dataset(shifted, classes, number)
+    return name_dataset(shifted, classes, number, identity)

@@ -12,7 +12,7 @@ from avalanche.benchmarks.scenarios import CLScenario
 from avalanche.benchmarks.utils.classification_dataset import _make_taskaware_classification_dataset
 from torch.utils.data import Dataset
 
-from avalanche_gift.benchmarks.naming import name_dataset
+from avalanche_gift.benchmarks.naming import name_dataset, new_identity
 from avalanche_gift.benchmarks.picture_cache import CachedPictures, FromCache, FromOriginal
 from avalanche_gift.benchmarks.pictures import readable, thin
 from avalanche_gift.names import check_name
@@ -76,7 +76,7 @@ def clip_benchmark(
         tasks = [replace(task, test=_cached(task, eval_transform, cache_dir)) for task in tasks]
         transforms["test"] = {"train": (FromOriginal(train_transform), None), "eval": (FromCache(eval_transform), None)}
     streams: dict[str, list[Any]] = {"train": [], "test": []}
-    classes = _stream_classes(tasks, class_incremental)
+    classes, identity = _stream_classes(tasks, class_incremental), new_identity()
     for number, (task, own) in enumerate(zip(tasks, classes.tasks, strict=True)):
         first = own.labels[0]
         for stream, source in (("train", task.train), ("test", task.test)):
@@ -86,7 +86,7 @@ def clip_benchmark(
                 task_labels=own.task_label,
                 targets=[int(label) + first for label in _targets(source, task.name)],
             )
-            streams[stream].append(name_dataset(dataset, classes, number))
+            streams[stream].append(name_dataset(dataset, classes, number, identity))
     benchmark = with_task_labels(with_classes_timeline(benchmark_from_datasets(**streams)))
     for stream in benchmark.streams.values():
         for experience, task in zip(stream, tasks, strict=True):
@@ -108,7 +108,7 @@ def _stream_classes(tasks: Sequence[Task], class_incremental: bool) -> StreamCla
                 templates=tuple(task.templates),
                 task_label=0 if class_incremental else number,
                 task_name=task.name,
-                learning_rate=task.learning_rate,
+                learning_rate=None if task.learning_rate is None else float(task.learning_rate),
                 generation_template=task.generation_template,
             )
         )

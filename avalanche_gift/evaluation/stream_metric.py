@@ -7,7 +7,7 @@ from typing import Any
 from avalanche.evaluation import PluginMetric
 from avalanche.evaluation.metric_results import MetricValue
 
-from avalanche_gift.stream_classes import find_classes
+from avalanche_gift.stream_classes import ATTRIBUTE, find_classes
 
 __all__ = ["StreamMetric"]
 
@@ -16,15 +16,16 @@ class StreamMetric(PluginMetric[dict[str, float]]):
     """A metric of one stream, by which experiences were trained when.
 
     A training is one experience that `strategy.train` went through; the pieces into which `split_online_stream` cuts an
-    experience are one training together, and so is joint training. Experience k of the stream named "train" belongs to
-    experience k of the watched stream, as everywhere in Avalanche. What a training covered is not known (`trained` has None
-    there) if it was on a stream of another name, on a second stream named "train", or on pieces that don't say where they come
-    from; and of no training if the watched stream has fewer experiences than the train stream, as one common test set has.
+    experience are one training together, and so is joint training. If the data names its classes, a training covers the
+    experiences of the watched stream that hold samples of its tasks; otherwise experience k of the stream named "train" belongs
+    to experience k of the watched one, as everywhere in Avalanche. What a training covered is not known (`trained` has None
+    there) if it was on a stream of another name, on a second benchmark, or on pieces that don't say where they come from; and
+    of no training if the watched stream has fewer experiences than the train stream, as one common test set has.
 
-    The watched stream is the one of that name whose data names the same classes as that of training; without names, the first
-    of that name. Evaluations inside `train()` don't count, and neither do other streams of that name, which belong to another
-    benchmark. `eval()` and `train()` of Avalanche return the last value of every name ever
-    published; values of this metric are taken out when the next training or evaluation begins, so that none outlives its time.
+    The watched stream is the one of its name in the benchmark that is trained; without names in the data, the first so named.
+    Evaluations inside `train()` don't count, and neither do streams of other benchmarks. `eval()` and `train()` of Avalanche
+    return the last value of every name ever published; values of this metric are taken out when the next training or evaluation
+    begins, so that none outlives its time.
     """
 
     keys: tuple[str, ...] = ()
@@ -38,14 +39,20 @@ class StreamMetric(PluginMetric[dict[str, float]]):
         self._columns = 0
         self._in_train = False
         self._watched: Any = None
+        self._watched_classes: str | None = None
         self._train_stream: Any = None
+        self._tasks_of_column: dict[int, tuple[int, ...]] = {}
 
     @property
     def trained(self) -> list[list[int] | None]:
         """The experiences that each training covered; None if they are not known."""
         if self._columns < self._train_length:
             return [None] * len(self._trained)
-        return [None if which is None else list(which) for which in self._trained]
+        return [None if which is None else self._columns_of(which) for which in self._trained]
+
+    def _columns_of(self, tasks: list[int]) -> list[int]:
+        """The experiences of the watched stream that hold samples of these tasks."""
+        return [j for j in range(self._columns) if set(self._tasks_of_column.get(j, (j,))) & set(tasks)]
 
     @property
     def training_order(self) -> list[int] | None:
@@ -55,12 +62,12 @@ class StreamMetric(PluginMetric[dict[str, float]]):
 
     def trained_state(self) -> dict[str, Any]:
         """For `state_dict`, as values that JSON can hold."""
-        watched = self._watched if isinstance(self._watched, str) else None
         return {
             "trained": self._trained,
             "train_length": self._train_length,
             "columns": self._columns,
-            **({} if watched is None else {"watched": watched}),
+            "watched": self._watched_classes,
+            "tasks": [[j, list(tasks)] for j, tasks in sorted(self._tasks_of_column.items())],
         }
 
     def load_trained_state(self, state: dict[str, Any]) -> None:
@@ -71,7 +78,9 @@ class StreamMetric(PluginMetric[dict[str, float]]):
         self._trained = [None if which is None else list(which) for which in trained]
         self._train_length = state.get("train_length", 0)
         self._columns = state.get("columns", 0)
-        self._watched, self._train_stream = state.get("watched"), None
+        self._watched_classes = state.get("watched")
+        self._tasks_of_column = {j: tuple(tasks) for j, tasks in state.get("tasks", ())}
+        self._watched = self._train_stream = None
 
     def before_training(self, strategy: Any) -> None:
         self._in_train = True
@@ -103,11 +112,13 @@ class StreamMetric(PluginMetric[dict[str, float]]):
         stream = _stream(experience)
         if self._in_train or stream is None or stream.name != self.stream:
             return False
-        identity = _identity(experience, stream)
-        if self._watched is None:
-            self._watched = identity
+        identity, classes = _identity(experience, stream)
+        if self._watched is None and self._watched_classes in (None, classes):
+            self._watched, self._watched_classes = identity, classes
         if identity != self._watched:
             return False
+        if (found := find_classes(experience)) is not None:
+            self._tasks_of_column[experience.current_experience] = found.numbers
         self._columns = max(self._columns, len(stream) if hasattr(stream, "__len__") else sum(1 for _ in stream))
         return True
 
@@ -117,27 +128,29 @@ class StreamMetric(PluginMetric[dict[str, float]]):
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the streams: a copy would take them for others than those that it is given, and hold their data."""
-        watched = self._watched if isinstance(self._watched, str) else None
-        return {**self.__dict__, "_watched": watched, "_train_stream": None}
+        return {**self.__dict__, "_watched": None, "_train_stream": None}
 
     def _covered(self, origin: Any, at_once: int) -> list[int] | None:
         stream = _stream(origin)
         if stream is None or stream.name != "train":
             return None
-        identity = _identity(origin, stream)
+        identity, classes = _identity(origin, stream)
         if self._train_stream is None:
             self._train_stream = identity
         if identity != self._train_stream:
             return None
-        if isinstance(identity, str) and self._watched != identity:
-            self._watched, self._columns = identity, 0
-            self.forget()
+        if classes is not None and self._watched != identity:
+            if self._watched is not None or self._watched_classes not in (None, classes):
+                self._columns, self._tasks_of_column = 0, {}
+                self.forget()
+            self._watched, self._watched_classes = identity, classes
         # A lazy stream has no length.
         self._train_length = max(
             self._train_length, len(stream) if hasattr(stream, "__len__") else origin.current_experience + 1
         )
         if at_once == 1:
-            return [origin.current_experience]
+            found = find_classes(origin)
+            return [origin.current_experience] if found is None else list(found.numbers)
         return list(range(at_once)) if at_once == self._train_length else None
 
     def _take_out(self, strategy: Any) -> None:
@@ -149,10 +162,12 @@ class StreamMetric(PluginMetric[dict[str, float]]):
         return f"{name}/eval_phase/{self.stream}_stream"
 
 
-def _identity(experience: Any, stream: Any) -> Any:
-    """What tells benchmarks apart: the classes that the data names, or else the stream itself."""
+def _identity(experience: Any, stream: Any) -> tuple[Any, str | None]:
+    """What tells benchmarks apart, and what a state keeps of it: the digest of its classes; the stream itself without names."""
     found = find_classes(experience)
-    return stream if found is None else found.stream.digest
+    if found is None:
+        return stream, None
+    return getattr(experience.dataset, ATTRIBUTE).benchmark or found.stream.digest, found.stream.digest
 
 
 def _origin(experience: Any) -> tuple[Any, bool]:

@@ -11,7 +11,10 @@ from .results import training_order
 __all__ = ["format_accuracy", "format_table"]
 
 _METRICS = ("transfer", "average", "last", "forgetting")
-_HEADER = ("Strategy", "Transfer", "Average", "Last", "Forgetting", "seconds", "peak memory (GiB)", "extra params (M)", "kept")
+_COSTS = ("seconds", "peak memory (GiB)", "extra params (M)", "kept")
+_AMONG_ALL = {"average": "Average, all", "last": "Last, all"}
+_ALL_LEGEND = """\
+All: among all classes seen so far, in percent, every image with the same weight; the other columns too are among them."""
 _LEGEND = """\
 * best of its column. Transfer, Average, Last: percent, every task with the same weight. Forgetting: percentage points, negative
 means forgotten. Higher is better. Kept: old images. Peak memory has no mark: on CPU it is that of the whole process, with what
@@ -26,12 +29,15 @@ def format_table(results: Sequence[Mapping[str, Any]]) -> str:
     Raises ValueError for no results, results of different streams or orders of training, or a seed that a strategy has twice.
     """
     groups = _by_strategy(results)
-    columns = [_metric_column(name, groups) for name in _METRICS]
+    columns = [_metric_column(groups, "metrics", name) for name in _METRICS]
+    among_all = _AMONG_ALL if any("class_incremental" in run for run in results) else {}
+    columns += [_metric_column(groups, "class_incremental", name) for name in among_all]
     columns.append([_mean_std([run["seconds"] for run in runs], 1) for runs in groups.values()])
     columns.append([_mean_std([run["peak_memory_bytes"] / 2**30 for run in runs], 2) for runs in groups.values()])
     columns += [_footprint_column(part, scale, groups) for part, scale in (("extra_parameters", 1e6), ("stored_pictures", 1))]
-    lines = _align([_HEADER, *zip(groups, *columns, strict=True)])
-    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], "", _LEGEND])
+    header = ("Strategy", *(name.title() for name in _METRICS), *among_all.values(), *_COSTS)
+    lines = _align([header, *zip(groups, *columns, strict=True)])
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:], "", _LEGEND, *([_ALL_LEGEND] if among_all else [])])
 
 
 def format_accuracy(result: Mapping[str, Any]) -> str:
@@ -59,8 +65,8 @@ def _by_strategy(results: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping
     return groups
 
 
-def _metric_column(name: str, groups: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
-    values = [[run["metrics"][name] for run in runs] for runs in groups.values()]
+def _metric_column(groups: Mapping[str, Sequence[Mapping[str, Any]]], part: str, name: str) -> list[str]:
+    values = [[run.get(part, {}).get(name) for run in runs] for runs in groups.values()]
     means = [None if row[0] is None else round(fmean(row), 1) for row in values]  # undefined for all seeds alike
     best = max((mean for mean in means if mean is not None), default=None)
     marks = ["*" if mean == best else " " for mean in means]

@@ -1,5 +1,6 @@
 """Which classes an image is scored among: decided by the data at hand, not by a setting."""
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,7 +26,8 @@ _NOT_GIVEN: Any = object()
 class ClassScope:
     """The classes of the experience that a strategy works on.
 
-    own: numbers of its tasks in `stream`. seen: numbers of the tasks trained so far, its own included.
+    own: numbers of its tasks in `stream`. seen: numbers of the tasks that a class-incremental stream is told apart among: those
+    trained so far and its own, or all of them if none was trained.
     """
 
     stream: StreamClasses
@@ -63,6 +65,29 @@ def own_columns(logits: Tensor, labels_of_tasks: Sequence[Sequence[int]], task_o
     return logits.gather(1, source.clamp(min=0)).masked_fill(source < 0, MASKED_LOGIT)
 
 
+class AnotherStreamWarning(UserWarning):
+    """A model that was trained on one stream is trained on another whose task labels mean other classes."""
+
+
+def stream_name(experience: Any) -> str | None:
+    """`train`, `test`, ...; None for an experience of no stream."""
+    try:
+        return experience.origin_stream.name
+    except (AssertionError, AttributeError):  # Avalanche asserts that it is set
+        return None
+
+
+def _check_task_labels(dataset: Any, stream: StreamClasses) -> None:
+    """Raises ValueError if task labels were given anew after the names."""
+    attribute = getattr(dataset, "targets_task_labels", None)
+    known = {task.task_label for task in stream.tasks}
+    if attribute is not None and (strange := sorted({int(task) for task in attribute.uniques} - known)):
+        raise ValueError(
+            f"expected the task labels {sorted(known)} of the {stream.protocol} stream ({stream}), got also {strange}, given "
+            "after the names; call with_class_names last"
+        )
+
+
 class ScopedClassifier(MultiTaskModule):
     """Scores images among the classes that the data names.
 
@@ -70,7 +95,8 @@ class ScopedClassifier(MultiTaskModule):
     over the task labels of every batch, in training, evaluation, teachers and reference passes alike:
 
     - task-incremental streams: each row among the classes of its own task, whichever tasks the batch mixes;
-    - class-incremental streams: all rows among all classes trained so far and those of the experience.
+    - class-incremental streams: all rows among all classes trained so far and those of the experience; a model that was trained
+      on none of the stream, among all of its classes.
 
     The column of a class is its label; columns without a class to compare with hold `losses.MASKED_LOGIT`.
 
@@ -98,7 +124,7 @@ class ScopedClassifier(MultiTaskModule):
     @property
     def class_texts(self) -> ClassTexts | None:
         """What `model(images)` compares images with: the classes of the experience at hand, or those set; None for neither."""
-        return self._texts if self._scope is None else self._texts_of(self._scope)
+        return self._texts if self.scope is None else self._texts_of(self.scope)
 
     @class_texts.setter
     def class_texts(self, texts: ClassTexts | None) -> None:
@@ -121,8 +147,8 @@ class ScopedClassifier(MultiTaskModule):
 
     def among(self, labels: Sequence[int]) -> ClassTexts:
         """Texts of some classes of the class-incremental stream at hand, at the columns of their labels, for `using`."""
-        assert self._scope is not None and self._scope.stream.class_incremental
-        return self._texts_of_labels(self._scope, tuple(sorted(labels)))
+        assert self.scope is not None and self.scope.stream.class_incremental
+        return self._texts_of_labels(self.scope, tuple(sorted(labels)))
 
     def adaptation(self, experience: Any) -> None:
         """Avalanche's hook before each experience, in training and evaluation: takes up the names that its data carries.
@@ -132,22 +158,31 @@ class ScopedClassifier(MultiTaskModule):
         if find_classes(experience) is None and self._texts is not None:
             return
         found = classes_of(experience)
+        _check_task_labels(experience.dataset, found.stream)
+        # Not by train() and eval(), which plugins of Avalanche's leave as they please: its evaluations run without gradients.
+        with_gradients = torch.is_grad_enabled()
+        trains = with_gradients and stream_name(experience) in (None, "train")
         trained = self._trained.setdefault(found.stream.digest, set())
-        if self.training:
+        if trains:
+            self._warn_of_another_stream(found.stream)
             trained.update(found.numbers)
             self.known_train_tasks_labels |= {task.task_label for task in found.tasks}
         if not hasattr(experience, "task_labels") and hasattr(experience.dataset, "targets_task_labels"):
             # Online and validation splits lose the attribute, without which strategies do not hand task labels to a model.
             experience.task_labels = sorted(experience.dataset.targets_task_labels.uniques)
         self._texts = None
-        self._scope = ClassScope(found.stream, found.numbers, tuple(sorted(trained.union(found.numbers))))
-        if self.training:
-            self._training_scope = self._scope
+        seen = trained.union(found.numbers) if trained else range(len(found.stream.tasks))
+        self._scope = ClassScope(found.stream, found.numbers, tuple(sorted(seen)))
+        if with_gradients:
+            self._training_scope = self._scope if trains else None
 
     @property
     def scope(self) -> ClassScope | None:
-        """The classes of the experience at hand; None before the first, and after `set_classes`."""
-        return self._scope
+        """The classes of the experience at hand; None before the first, and after `set_classes`.
+
+        With gradients the one in training, whatever was evaluated meanwhile.
+        """
+        return self._training_scope if torch.is_grad_enabled() and self._training_scope is not None else self._scope
 
     def trained_tasks(self) -> dict[str, list[int]]:
         """The numbers of the tasks trained so far, by the digest of their stream's classes: what a checkpoint keeps."""
@@ -165,7 +200,7 @@ class ScopedClassifier(MultiTaskModule):
         """
         if task_labels is None:
             return self.forward_all_tasks(images)
-        scope = self._scope
+        scope = self.scope
         if scope is None or scope.stream.class_incremental or task_labels is _NOT_GIVEN:
             return self._scores(images, self._texts_at_hand())
         if isinstance(task_labels, int):
@@ -181,7 +216,7 @@ class ScopedClassifier(MultiTaskModule):
 
     def forward_single_task(self, images: Tensor, task_label: int) -> Tensor:
         """Logits among the classes of one task, or, class-incremental, among those of the experience at hand."""
-        scope = self._scope
+        scope = self.scope
         if scope is None or scope.stream.class_incremental:
             return self._scores(images, self._texts_at_hand())
         (task,) = scope.tasks_of(torch.tensor([task_label]))
@@ -189,7 +224,7 @@ class ScopedClassifier(MultiTaskModule):
 
     def forward_all_tasks(self, images: Tensor) -> dict[int, Tensor]:
         """By task label, among the classes of each task trained so far; one entry, 0, for a class-incremental stream."""
-        scope = self._scope
+        scope = self.scope
         if scope is None or scope.stream.class_incremental:
             return {0: self._scores(images, self._texts_at_hand())}
         labels = [scope.stream.tasks[task].task_label for task in sorted(self._trained.get(scope.stream.digest, ()))]
@@ -199,6 +234,18 @@ class ScopedClassifier(MultiTaskModule):
         if mode and self._training_scope is not None:
             self._scope = self._training_scope  # the way back from an evaluation within training
         return super().train(mode)
+
+    def _warn_of_another_stream(self, stream: StreamClasses) -> None:
+        before = None if self._training_scope is None else self._training_scope.stream
+        if before is None or before == stream:
+            return
+        if {task.task_label for task in before.tasks} & {task.task_label for task in stream.tasks}:
+            warnings.warn(
+                f"training goes on with another stream ({stream}) whose task labels are those of the first ({before}): a "
+                "memory or teacher that a plugin keeps of the first would be read by other names; use none across the two",
+                AnotherStreamWarning,
+                stacklevel=2,
+            )
 
     def _texts_at_hand(self) -> ClassTexts:
         texts = self.class_texts

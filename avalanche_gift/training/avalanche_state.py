@@ -53,11 +53,8 @@ class AvalancheStatePlugin(SupervisedPlugin):
 
     def _show_classes(self, teacher: Any, trained: Sequence[Any]) -> None:
         """As if the teacher had been there: what it is asked later is among the classes trained by then."""
-        training = teacher.training
-        teacher.train()
         for experience in trained:
             teacher.adaptation(experience)
-        teacher.train(training)
 
     def _draw_again(self, policy: Any) -> None:
         """A memory is which pictures were drawn: drawn again from the same random states, it is the same."""

@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
@@ -14,8 +15,16 @@ from typing_extensions import Unpack
 
 from avalanche_gift import distributed
 from avalanche_gift.models import CLIPClassifier
+from avalanche_gift.models.class_scope import AnotherStreamWarning
 from avalanche_gift.names import check_name
-from avalanche_gift.stream_classes import check_memories, check_protocol, classes_of
+from avalanche_gift.stream_classes import (
+    StreamClasses,
+    check_attributes,
+    check_memories,
+    check_protocol,
+    classes_of,
+    other_stream,
+)
 from avalanche_gift.training.backward import backward, finish_step
 from avalanche_gift.training.criterion import ClassificationLoss
 from avalanche_gift.training.evaluator import clip_evaluator
@@ -28,7 +37,7 @@ from avalanche_gift.training.plugins import (
     WarmupCosinePlugin,
     clip_optimizer,
 )
-from avalanche_gift.training.plugins.compatibility import admit_plugins, sets_learning_rate
+from avalanche_gift.training.plugins.compatibility import REMEMBERING, admit_plugins, sets_learning_rate
 
 Init = TypeVar("Init", bound=Callable[..., None])
 
@@ -69,8 +78,8 @@ class FineTune(SupervisedTemplate):
     train_iterations: optimiser calls an experience, one number for all or one an experience; 1,000 where None.
     train_epochs: in its place, passes over each experience's own images. reference_schedule: one call more, at learning rate
     zero, as the reference makes it. warmup_iterations: 100, or a tenth of a shorter experience, where None.
-    lr: a number, one number an experience, numbers by `experience.task_name`, or None for the stream's own rates
-    (`experience.learning_rate`); 1e-5 where none of these has one, or the rate of an optimizer of your own.
+    lr: a number, one number an experience in the order of training, numbers by the name of the task, or None for the stream's
+    own rates (`experience.learning_rate`); 1e-5 where none of these has one, or the rate of an optimizer of your own.
     class_incremental: a check only: whether images are told apart within their task or among all classes seen is read from
     the data. ValueError where the stream is of the other kind; None takes either.
     class_incremental_loss: on class-incremental streams the cross-entropy runs over the classes of the step (`step`, as ZSCL's
@@ -118,10 +127,16 @@ class FineTune(SupervisedTemplate):
         **base_kwargs: Unpack[TemplateOptions],
     ):
         _check_arguments(model, base_kwargs)
+        if getattr(criterion, "label_smoothing", 0) and isinstance(criterion, torch.nn.CrossEntropyLoss):
+            raise ValueError(
+                "expected label smoothing over the classes that each row really has, got torch's CrossEntropyLoss, which "
+                "spreads it over masked columns, too; give label_smoothing=... alone, or training.ClassificationLoss(...)"
+            )
         if optimizer is not None and shard_optimizer:
             raise ValueError("expected shard_optimizer or an optimizer of your own, got both")
         length: dict[str, Any] = {"iterations": train_iterations, "epochs": train_epochs}
         self.reference_schedule, self._in_training = reference_schedule, False
+        self._trained_stream: StreamClasses | None = None
         default_lr = 1e-5 if optimizer is None else optimizer.param_groups[0]["lr"]
         given = list(plugins or [])
         self.class_incremental = class_incremental
@@ -176,11 +191,19 @@ class FineTune(SupervisedTemplate):
         check_protocol(self.class_incremental, stream, type(self).__name__)
         if self.is_training:
             check_memories(self.plugins, stream)
+            self._check_second_stream(stream)
             admit_plugins(self, stream)
-        model = self.model if model is None else model
-        if model.training != self.is_training:  # a copy that a plugin keeps (GDumbPlugin)
-            model.train(self.is_training)
-        return super().model_adaptation(model)
+        check_attributes(self.experience)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", AnotherStreamWarning)  # the plugins were checked above
+            return super().model_adaptation(model)
+
+    def _check_second_stream(self, stream: StreamClasses) -> None:
+        """ValueError if a plugin remembers another stream, by task labels that now mean other classes."""
+        before, self._trained_stream = self._trained_stream, stream
+        keeping = next((plugin for plugin in self.plugins if isinstance(plugin, REMEMBERING)), None)
+        if before not in (None, stream) and keeping is not None:
+            raise other_stream(before, stream, type(keeping).__name__)
 
     def forward(self) -> Tensor:
         """Logits of the batch, [B, classes], in a class-incremental step those of `class_incremental_loss`."""

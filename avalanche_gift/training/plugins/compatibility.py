@@ -128,6 +128,19 @@ REFUSALS = (
 """Everything that is refused. Each becomes one line, at construction or when training begins."""
 
 
+REMEMBERING = (
+    stock.AGEMPlugin,
+    stock.GDumbPlugin,
+    stock.GEMPlugin,
+    stock.GenerativeReplayPlugin,
+    stock.LwFPlugin,
+    stock.MIRPlugin,
+    stock.RARPlugin,
+    stock.ReplayPlugin,
+)
+"""Plugins that keep samples or a teacher by task labels, which mean other classes in another stream."""
+
+
 def sets_learning_rate(plugins: Any) -> bool:
     """Whether a plugin among them does, so that the strategy's own schedule steps aside."""
     return any(isinstance(plugin, stock.LRSchedulerPlugin) for plugin in plugins)

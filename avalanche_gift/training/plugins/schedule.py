@@ -122,7 +122,8 @@ class WarmupCosinePlugin(SupervisedPlugin):
         found = find_classes(experience)
         task = None if found is None else found.tasks[0]
         if self.lr is None:
-            own = None if task is None else task.learning_rate
+            own = getattr(experience, "learning_rate", None)  # splits of a stream lose it, their data does not
+            own = task.learning_rate if own is None and task is not None else own
             return self.default_lr if own is None else own
         if isinstance(self.lr, int | float):
             return self.lr
