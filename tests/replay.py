@@ -87,7 +87,7 @@ def one_experience(tensors: dict[str, Tensor]) -> Any:
     from avalanche.benchmarks.utils import as_classification_dataset
     from torch.utils.data import TensorDataset
 
-    from avalanche_gift.benchmarks.naming import name_dataset
+    from avalanche_gift.benchmarks.named_data import name_dataset
     from avalanche_gift.stream_classes import StreamClasses, TaskClasses
 
     dataset = TensorDataset(tensors["images"].flatten(0, 1), tensors["labels"].flatten())

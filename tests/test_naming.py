@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from world import COUNTS, NAMES, Pictures, Spy, augment, made_stream, named_stock_stream, plain, quiet, stock_labels, tiny_model
 
 from avalanche_gift.benchmarks import Task, clip_benchmark, with_class_names
-from avalanche_gift.benchmarks.naming import name_dataset
+from avalanche_gift.benchmarks.named_data import name_dataset
 from avalanche_gift.losses import MASKED_LOGIT
 from avalanche_gift.models.class_scope import AnotherStreamWarning
 from avalanche_gift.stream_classes import StreamClasses, TaskClasses, classes_of, find_classes

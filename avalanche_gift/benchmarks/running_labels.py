@@ -12,7 +12,7 @@ from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline,
 from avalanche.benchmarks.scenarios import CLScenario
 from avalanche.benchmarks.utils.classification_dataset import _make_taskaware_classification_dataset
 
-from avalanche_gift.benchmarks.naming import name_dataset, new_identity
+from avalanche_gift.benchmarks.named_data import name_dataset, new_identity
 from avalanche_gift.stream_classes import StreamClasses, classes_of
 
 CARRIED = ("task_name", "class_names", "templates", "learning_rate", "generation_template")

@@ -12,7 +12,7 @@ from avalanche.benchmarks.scenarios import CLScenario
 from avalanche.benchmarks.utils.classification_dataset import _make_taskaware_classification_dataset
 from torch.utils.data import Dataset
 
-from avalanche_gift.benchmarks.naming import name_dataset, new_identity
+from avalanche_gift.benchmarks.named_data import name_dataset, new_identity
 from avalanche_gift.benchmarks.picture_cache import CachedPictures, FromCache, FromOriginal
 from avalanche_gift.benchmarks.pictures import readable, thin
 from avalanche_gift.names import check_name
