@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -169,13 +169,12 @@ def check_protocol(class_incremental: bool | None, stream: StreamClasses, strate
         )
 
 
-def check_memories(plugins: Iterable[Any], stream: StreamClasses) -> None:
-    """Raises ValueError if a memory of a plugin holds samples of another stream, whose labels would mean other classes."""
-    for plugin in plugins:
-        memory = getattr(getattr(plugin, "storage_policy", None), "buffer", None)
-        found = None if memory is None else find_classes(memory)
-        if found is not None and found.stream != stream:
-            raise other_stream(stream, found.stream)
+def origin_stream(experience: Any) -> Any:
+    """The stream that an experience is of; None if it is of none, which Avalanche says in different ways."""
+    try:
+        return experience.origin_stream
+    except (AssertionError, AttributeError):
+        return None
 
 
 def other_stream(one: StreamClasses, other: StreamClasses, keeper: str = "a memory or batch") -> ValueError:

@@ -7,7 +7,7 @@ from typing import Any
 from avalanche.evaluation import PluginMetric
 from avalanche.evaluation.metric_results import MetricValue
 
-from avalanche_gift.stream_classes import ATTRIBUTE, find_classes
+from avalanche_gift.stream_classes import ATTRIBUTE, find_classes, origin_stream
 
 __all__ = ["StreamMetric"]
 
@@ -182,9 +182,6 @@ def _origin(experience: Any) -> tuple[Any, bool]:
 
 def _stream(experience: Any) -> Any:
     """The whole stream of an experience, which older streams don't give for a slice; None for an experience of no stream."""
-    try:
-        stream = experience.origin_stream
-    except (AssertionError, AttributeError):  # Avalanche asserts that it is set
-        return None
+    stream = origin_stream(experience)
     benchmark = getattr(stream, "benchmark", None)
     return stream if benchmark is None else benchmark.streams[stream.name]

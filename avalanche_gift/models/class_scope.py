@@ -14,7 +14,7 @@ from torch import Tensor
 from avalanche_gift.losses import MASKED_LOGIT
 from avalanche_gift.models.class_texts import ClassTexts
 from avalanche_gift.prompts import DEFAULT_TEMPLATES, class_prompts
-from avalanche_gift.stream_classes import StreamClasses, classes_of, find_classes
+from avalanche_gift.stream_classes import StreamClasses, classes_of, find_classes, origin_stream
 
 KEPT_TEXTS = 64
 """Sets of classes whose tokens are kept."""
@@ -67,14 +67,6 @@ def own_columns(logits: Tensor, labels_of_tasks: Sequence[Sequence[int]], task_o
 
 class AnotherStreamWarning(UserWarning):
     """A model that was trained on one stream is trained on another whose task labels mean other classes."""
-
-
-def stream_name(experience: Any) -> str | None:
-    """`train`, `test`, ...; None for an experience of no stream."""
-    try:
-        return experience.origin_stream.name
-    except (AssertionError, AttributeError):  # Avalanche asserts that it is set
-        return None
 
 
 def _check_task_labels(dataset: Any, stream: StreamClasses) -> None:
@@ -161,7 +153,7 @@ class ScopedClassifier(MultiTaskModule):
         _check_task_labels(experience.dataset, found.stream)
         # Not by train() and eval(), which plugins of Avalanche's leave as they please: its evaluations run without gradients.
         with_gradients = torch.is_grad_enabled()
-        trains = with_gradients and stream_name(experience) in (None, "train")
+        trains = with_gradients and getattr(origin_stream(experience), "name", "train") == "train"
         trained = self._trained.setdefault(found.stream.digest, set())
         if trains:
             self._warn_of_another_stream(found.stream)

@@ -20,7 +20,6 @@ from avalanche_gift.names import check_name
 from avalanche_gift.stream_classes import (
     StreamClasses,
     check_attributes,
-    check_memories,
     check_protocol,
     classes_of,
     other_stream,
@@ -190,7 +189,6 @@ class FineTune(SupervisedTemplate):
         stream = classes_of(self.experience).stream
         check_protocol(self.class_incremental, stream, type(self).__name__)
         if self.is_training:
-            check_memories(self.plugins, stream)
             self._check_second_stream(stream)
             admit_plugins(self, stream)
         check_attributes(self.experience)
