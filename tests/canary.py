@@ -40,3 +40,38 @@ def edit_json(path: Path, change: Any) -> None:
     changed = change(value)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(value if changed is None else changed))
+
+
+def shapes(canary: Canary) -> dict[str, bytes]:
+    """Content that carries the canary, by what would have to read it for it to fire."""
+    import io
+
+    import numpy as np
+    import torch
+
+    array, tensors = io.BytesIO(), io.BytesIO()
+    np.save(array, np.array([canary], dtype=object), allow_pickle=True)
+    torch.save({"weights": canary}, tensors)
+    tagged = {"py/object": "evil.Evil", "__class__": "evil.Evil", "auto_map": {"AutoModel": "evil.Evil"}, "module": "evil"}
+    return {
+        "pickle": canary.pickled(),
+        "array of objects": array.getvalue(),
+        "torch archive": tensors.getvalue(),
+        "Python": f"import evil\n{canary.statement}\n".encode(),
+        "JSON with tags": json.dumps(tagged).encode(),
+        "YAML with tags": f"!!python/object/apply:builtins.exec [{json.dumps(canary.statement)}]\n".encode(),
+        "PostScript": POSTSCRIPT,
+    }
+
+
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\n0 0 8 8 rectfill\nshowpage\n%%EOF\n"
+"""An image for Pillow, and a program for Ghostscript, which Pillow starts to read it."""
+
+
+def fake_ghostscript(folder: Path, canary: Canary) -> Path:
+    """A `gs` that fires when it is started with a file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    program = folder / "gs"
+    program.write_text(f"#!/bin/sh\ntouch '{canary.sign}'\n")
+    program.chmod(0o755)
+    return program

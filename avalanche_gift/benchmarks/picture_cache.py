@@ -72,6 +72,8 @@ class CachedPictures(Dataset):
             found = np.load(self.path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError):
             return False
+        if not isinstance(found, np.ndarray):  # an archive of arrays
+            return False
         return found.dtype == np.uint8 and found.ndim == 4 and found.shape[0] == len(self) and found.shape[3] == 3
 
 

@@ -175,11 +175,13 @@ def _checked(output: Any, expected: int) -> list[Image.Image]:
 
 
 def _load_pipeline(name: str, revision: str | None = None, half_precision: bool = False) -> Any:
+    from safetensors import SafetensorError
+
     try:
         return _loaded(name, revision, half_precision)
     except NotPlain:  # which says by itself what was expected
         raise
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, SafetensorError, TypeError, ValueError) as error:
         raise ValueError(f"expected a text-to-image pipeline of diffusers in '{name}', came {error}") from error
 
 
