@@ -59,7 +59,8 @@ def sha256_of(path: Path) -> str:
 def check_files(folder: Path, part: str) -> Path:
     """`folder / part`, once every file of it that `folder / checksums.json` names is there and unaltered.
 
-    Raises FileNotFoundError for a missing file and ValueError for an altered one, or where no file of `part` is named.
+    Raises FileNotFoundError for a missing file and ValueError for an altered one, one outside the folder, or where no file of
+    `part` is named.
     """
     listed = parse_json((folder / CHECKSUMS).read_bytes())
     if not isinstance(listed, dict):
@@ -67,6 +68,8 @@ def check_files(folder: Path, part: str) -> Path:
     names = [name for name in sorted(listed) if name.startswith(f"{part}/")]
     if not names:
         raise ValueError(f"expected checksums of files in {part}/, {folder / CHECKSUMS} names none; install the package again")
+    if outside := [name for name in names if ".." in Path(name).parts]:
+        raise ValueError(f"expected files inside {folder} in its {CHECKSUMS}, got {outside[0]!r}; install the package again")
     for name in names:
         path = folder / name
         if not path.is_file():

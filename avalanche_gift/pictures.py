@@ -3,10 +3,21 @@
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 _WHITE = 2**16 - 1
 """Of 16-bit grey."""
+
+
+def refuse_postscript() -> None:
+    """Keeps Pillow, in this process, from handing an image file to Ghostscript: PostScript is a program, and it would run.
+
+    Pillow goes by the content of a file, so that an EPS file may be called `x.png`. It is then an unreadable image.
+    """
+    EpsImagePlugin.gs_binary = False
+
+
+refuse_postscript()
 
 
 def open_rgb(path: str | Path) -> Image.Image:

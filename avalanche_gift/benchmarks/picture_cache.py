@@ -55,7 +55,7 @@ class CachedPictures(Dataset):
     def array(self) -> np.ndarray:
         """Memory-mapped, and mapped anew in every process."""
         if self._array is None:
-            self._array = np.load(self.path, mmap_mode="r")
+            self._array = np.load(self.path, mmap_mode="r", allow_pickle=False)
         return self._array
 
     def __len__(self) -> int:
@@ -69,8 +69,10 @@ class CachedPictures(Dataset):
 
     def _is_whole(self) -> bool:
         try:
-            found = np.load(self.path, mmap_mode="r")
+            found = np.load(self.path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError):
+            return False
+        if not isinstance(found, np.ndarray):  # an archive of arrays
             return False
         return found.dtype == np.uint8 and found.ndim == 4 and found.shape[0] == len(self) and found.shape[3] == 3
 

@@ -10,6 +10,10 @@ import numpy as np
 from PIL import Image
 from torch.utils.data import Dataset
 
+from avalanche_gift.pictures import refuse_postscript
+
+refuse_postscript()  # also for the data sets whose images torchvision opens
+
 
 class PictureError(OSError):
     """A picture can't be read: which one, of what, and why."""

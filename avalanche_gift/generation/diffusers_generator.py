@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from avalanche_gift.files import parse_json
+from avalanche_gift.generation.folder_check import INDEX, check_index, check_pipeline_folder, connected
 from avalanche_gift.generation.protocol import check_lengths
+from avalanche_gift.plain_configs import NotPlain
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +32,8 @@ _PLAIN = (str, int, float, bool, type(None))
 class DiffusersGenerator:
     """A diffusers text-to-image pipeline as a `Generator`; the defaults are those of the paper (50 steps, scale 7.5).
 
-    pipeline: a pipeline, or the name or folder of one, which is loaded from safetensors files only. revision: of a name.
+    pipeline: a pipeline, or the name or folder of one, which is loaded from safetensors files only, and refused if a file in
+    it names code, a remote or a place outside the folder. revision: of a name.
     device: where it runs. By default a pipeline stays where it is, and a loaded one goes to the GPU where there is one.
     scheduler: the name of a diffusers scheduler, which is built from the pipeline's own, or a scheduler. By default the
     pipeline's own from 50 steps on; below, multistep DPM-Solver takes its place as in the paper's code, unless it is of a
@@ -172,9 +175,13 @@ def _checked(output: Any, expected: int) -> list[Image.Image]:
 
 
 def _load_pipeline(name: str, revision: str | None = None, half_precision: bool = False) -> Any:
+    from safetensors import SafetensorError
+
     try:
         return _loaded(name, revision, half_precision)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except NotPlain:  # which says by itself what was expected
+        raise
+    except (AttributeError, KeyError, SafetensorError, TypeError, ValueError) as error:
         raise ValueError(f"expected a text-to-image pipeline of diffusers in '{name}', came {error}") from error
 
 
@@ -191,10 +198,28 @@ def _loaded(name: str, revision: str | None, half_precision: bool) -> Any:
         import torch
 
         options["torch_dtype"] = torch.float16
+    folder = _checked_folder(name, options)
     try:
-        return AutoPipelineForText2Image.from_pretrained(name, **options)
+        return AutoPipelineForText2Image.from_pretrained(folder, **options)
     except ValueError:  # a kind of pipeline that the auto class has no entry for
-        return DiffusionPipeline.from_pretrained(name, **options)
+        return DiffusionPipeline.from_pretrained(folder, **options)
+
+
+def _checked_folder(name: str, options: dict[str, Any]) -> str:
+    """The folder of a pipeline once all its configurations are checked; one of the hub is downloaded for that."""
+    from diffusers import DiffusionPipeline
+
+    if Path(name).is_dir():
+        check_pipeline_folder(Path(name))
+        return name
+    given = {key: options[key] for key in ("use_safetensors", "revision") if key in options}
+    # the index first: by what it names, a download may already import something
+    check_index(DiffusionPipeline.load_config(name, revision=given.get("revision")), where=f"{INDEX} of '{name}'")
+    folder = DiffusionPipeline.download(name, load_connected_pipeline=True, **given)
+    check_pipeline_folder(Path(folder), remote=True)
+    for other in connected(Path(folder)):  # the prior of a Kandinsky, which the model card names
+        _checked_folder(other, {"use_safetensors": True})
+    return str(folder)
 
 
 def _with_scheduler(pipeline: Any, scheduler: Any, steps: int) -> Any:

@@ -61,4 +61,6 @@ def _read(path: Path, count: int) -> Any:
         pixels = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):
         return None
+    if not isinstance(pixels, np.ndarray):  # an archive of arrays
+        return None
     return pixels if pixels.dtype == np.uint8 and pixels.ndim == 4 and len(pixels) == count and pixels.shape[3] == 3 else None

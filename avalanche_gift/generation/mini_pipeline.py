@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from avalanche_gift.files import CHECKSUMS, check_files
+from avalanche_gift.generation.folder_check import check_pipeline_folder
 
 SIDE, FOLD = 32, 4
 CHUNK = 8
@@ -163,11 +164,12 @@ def new_scheduler() -> FlowMatchEulerDiscreteScheduler:
 def load_mini_pipeline(folder: str | Path) -> MiniPipeline:
     """The pipeline of a folder, in float32. Where `checksums.json` lies beside the folder, its files are checked first.
 
-    Raises FileNotFoundError or ValueError with the name of a file that is missing or altered.
+    Raises FileNotFoundError or ValueError with the name of a file that is missing or altered, or names code.
     """
     folder = Path(folder)
     if (folder.parent / CHECKSUMS).is_file():
         check_files(folder.parent, folder.name)
+    check_pipeline_folder(folder)
     with _quietly():
         return MiniPipeline.from_pretrained(folder, use_safetensors=True).to(torch.float32)
 

@@ -152,7 +152,7 @@ class TaskFolder:
             content = path.read_bytes()
             if hashlib.sha256(content).hexdigest() != record.sha256:
                 raise ValueError("altered since it was written")
-            picture = Image.open(io.BytesIO(content))
+            picture = Image.open(io.BytesIO(content), formats=tuple(FORMATS.values()))
             picture.load()
             return picture
         except (OSError, SyntaxError, ValueError) as error:

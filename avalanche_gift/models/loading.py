@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from avalanche_gift.files import write_aside
+from avalanche_gift.models.folder_check import HF_CONFIG, check_model_folder
 from avalanche_gift.names import check_name
 
 OWN_CONFIGS = Path(__file__).parent / "configs"
@@ -43,25 +44,37 @@ def from_open_clip(name: str, pretrained: str | None, seed: int) -> dict[str, An
 
 
 def from_folder(folder: str | Path) -> dict[str, Any]:
-    """The parts of a `CLIPClassifier` from a local folder. Raises FileNotFoundError naming what is missing.
+    """The parts of a `CLIPClassifier` from a local folder.
 
-    open_clip would take pickled weights where they have the better-known name; here they are never opened.
+    open_clip would take pickled weights if they have the better-known name; here they are never opened. The configurations
+    are checked by `check_model_folder` before anything else reads them.
+
+    Raises:
+        FileNotFoundError: naming what is missing.
+        ValueError: for files that are damaged, or name code, a remote or a file outside the folder.
     """
     folder = Path(folder)
     if not (folder / CONFIG_FILE).is_file():
         raise FileNotFoundError(f"expected a model folder with {CONFIG_FILE} and a .safetensors file, got {folder}")
     name = f"local-dir:{folder}"
     weights = _weights(folder)
+    config = check_model_folder(folder, CONFIG_FILE)
+    text = config.get("model_cfg", {}).get("text_cfg", {})
+    # A tower of transformers is built from the folder's own config.json, which only the checked copy of text_cfg names.
+    checked = {"text_cfg": text} if isinstance(text, dict) and text.get("hf_model_name") else {}
     try:
         with torch.random.fork_rng(devices=[]), _quiet():
-            clip, train_transform, eval_transform = open_clip.create_model_and_transforms(name, load_weights=False)
+            clip, train_transform, eval_transform = open_clip.create_model_and_transforms(
+                name, load_weights=False, pretrained_text=False, **checked
+            )
     except (ArithmeticError, AssertionError, AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(
             f"expected open_clip's description of a model in {folder / CONFIG_FILE}, got {_brief(error)}"
         ) from error
     _load_weights(clip, weights)
     try:
-        tokenizer = open_clip.get_tokenizer(name)
+        # Beside the check of the files: transformers is told in so many words to run none of the folder's code.
+        tokenizer = open_clip.get_tokenizer(name, **({"trust_remote_code": False} if text.get("hf_tokenizer_name") else {}))
     except (AttributeError, KeyError, OSError, TypeError, ValueError) as error:
         raise ValueError(f"expected the files of this model's tokenizer in {folder}, got {_brief(error)}") from error
     return {
@@ -121,4 +134,7 @@ def save_folder(clip: nn.Module, folder: Path, config: dict[str, Any]) -> None:
         raise ValueError(f"expected a config with 'model_cfg', got the keys {sorted(config)}")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in clip.state_dict().items()}
     write_aside(folder / WEIGHTS_FILE, save(tensors))
+    tower: Any = getattr(getattr(clip, "text", None), "config", None)
+    if hasattr(tower, "to_json_string"):  # of transformers: `from_folder` builds it from this file
+        write_aside(folder / HF_CONFIG, tower.to_json_string().encode())
     write_aside(folder / CONFIG_FILE, json.dumps({"preprocess_cfg": {}, **config}, indent=2).encode())
