@@ -13,7 +13,7 @@ ROOT = Path(avalanche_gift.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 BASE = {
     *("stream_classes", "distributed", "losses", "consolidation", "prompts", "schedule", "names", "files", "interruption"),
-    *("lock", "modes", "pictures"),
+    *("lock", "modes", "pictures", "image_files", "wordnet"),
 }
 ROOMS = ("models", "generation", "benchmarks", "evaluation")
 
