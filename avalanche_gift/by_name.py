@@ -110,7 +110,7 @@ def load_benchmark(config: RunConfig, model: CLIPClassifier) -> CLScenario:
             raise ValueError(f"expected no --tasks for {config.benchmark}, whose steps are fixed, got {config.tasks}")
         stream, steps = CLASS_INCREMENTAL[config.benchmark]
         return stream(config.data, steps, **common)
-    return ClassFolders(config.data, order=config.tasks, **common)
+    return ClassFolders(config.data, order=config.tasks, exif_orientation=config.exif_orientation, **common)
 
 
 def is_class_incremental(benchmark: str) -> bool:
@@ -136,11 +136,14 @@ def _source(config: RunConfig) -> Any:
         return _mini_with(config.source)
     if config.source is not None and config.source.startswith("random-split:"):
         # By the place in order I, also where training is in order II, as in the reference.
-        return RandomSplitFolder(config.source.partition(":")[2], tasks=ORDERS["I"] if config.benchmark == "mtil" else ())
+        tasks = ORDERS["I"] if config.benchmark == "mtil" else ()
+        return RandomSplitFolder(config.source.partition(":")[2], tasks=tasks, exif_orientation=config.exif_orientation)
     if config.source in ("mini", "perfect") or (config.source is None and config.benchmark == "mini"):
         return PerfectGenerator() if config.source == "perfect" else mini_generator()
     if config.source is not None:
-        return mini_generator(config.source) if Path(config.source, "text_to_image").is_dir() else config.source
+        if Path(config.source, "text_to_image").is_dir():
+            return mini_generator(config.source)
+        return config.source if config.exif_orientation else as_source(config.source, exif_orientation=False)
     if config.benchmark == "digits":
         return PrintedGlyphs()
     raise ValueError("expected --source DIR, pictures with prompts or a diffusers pipeline, for the strategy gift; got none")

@@ -62,6 +62,11 @@ def add_command(commands: Any) -> None:
         default="test",
         help="train: test images in the random training transform, as in the published class-incremental code (default: test)",
     )
+    add(
+        "--no-exif-orientation",
+        action="store_true",
+        help="read photos of --data (folders) and --source as their pixels are stored (default: turned upright by EXIF)",
+    )
     add("--cache-dir", metavar="DIR", help="keep resized test pictures, and the embedded generator's, for other runs")
     add("--workers", type=int, default=0, metavar="N", help="processes that read pictures (default 0)")
     add("--device", default="cpu")
@@ -283,6 +288,7 @@ def _config(
         num_workers=arguments.workers,
         device=arguments.device,
         test_transform=arguments.test_transform,
+        exif_orientation=not arguments.no_exif_orientation,
         shard_optimizer=arguments.shard_optimizer,
         numerics={name: getattr(arguments, name) for name, usual in NUMERICS.items() if getattr(arguments, name) != usual},
     )

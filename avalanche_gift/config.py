@@ -19,6 +19,7 @@ class RunConfig:
     numerics: arguments of `models.set_numerics`, where they are not its defaults. shard_optimizer: as `FineTune`.
     train_iterations, train_epochs: as `FineTune`; 1,000 iterations where neither is given. test_transform: `test`, or `train`
     for test images in the random training transform, as the reference's class-incremental code has them.
+    exif_orientation: as `ClassFolders`, and for a folder of images as source or reference.
     lr None: the stream's own rates, or 1e-5. Other fields as the strategies' arguments of the same name.
     """
 
@@ -48,6 +49,7 @@ class RunConfig:
     numerics: dict[str, Any] = field(default_factory=dict)
     shard_optimizer: bool = False
     test_transform: str = "test"
+    exif_orientation: bool = True
 
     def __post_init__(self) -> None:
         """Raises ValueError for NaN and infinity, which no results file holds, and for iterations together with epochs."""
@@ -74,13 +76,14 @@ class RunConfig:
 
     def settings(self) -> dict[str, Any]:
         """As JSON: sequences are lists. Without what changes no number: `cache_dir`, `shard_optimizer`, empty `numerics`, no
-        `train_epochs`, `test_transform` where it is `test`, and `class_incremental_loss` in runs that it does not concern.
+        `train_epochs`, `test_transform` where it is `test`, `exif_orientation` where it is True, and
+        `class_incremental_loss` in runs that it does not concern.
         """
         fields = dataclasses.asdict(self)
         del fields["cache_dir"], fields["shard_optimizer"]
         if not self.chooses_loss:
             del fields["class_incremental_loss"]
-        for name, usual in (("numerics", {}), ("train_epochs", None), ("test_transform", "test")):
+        for name, usual in (("numerics", {}), ("train_epochs", None), ("test_transform", "test"), ("exif_orientation", True)):
             if fields[name] == usual:
                 del fields[name]
         return {key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()}

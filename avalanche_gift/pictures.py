@@ -1,12 +1,24 @@
-"""Opening picture files so that a model sees what a person sees."""
+"""Opening image files so that a model sees what a person sees."""
 
+import struct
 from pathlib import Path
 from typing import Any
 
-from PIL import EpsImagePlugin, Image
+from PIL import EpsImagePlugin, ExifTags, Image
 
 _WHITE = 2**16 - 1
 """Of 16-bit grey."""
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""From the pixels of a file to what its camera saw, by EXIF's orientation."""
 
 
 def refuse_postscript() -> None:
@@ -20,13 +32,34 @@ def refuse_postscript() -> None:
 refuse_postscript()
 
 
-def open_rgb(path: str | Path) -> Image.Image:
-    """A picture file in 8-bit RGB, the first picture of several. Raises what Pillow does, or ValueError as `eight_bits`."""
+def open_rgb(path: str | Path, *, exif_orientation: bool = True) -> Image.Image:
+    """An image file in 8-bit RGB, upright, the first image of several.
+
+    exif_orientation: False for the pixels as the file stores them (of TIFF files, Pillow turns them all the same).
+    Raises what Pillow does, or ValueError as `eight_bits`.
+    """
     with Image.open(path) as file:
-        picture = eight_bits(file)
+        picture = upright(file) if exif_orientation else eight_bits(file)
         if picture.mode == "P" and "transparency" in picture.info:
             picture = picture.convert("RGBA")  # Pillow warns of the direct way
         return picture.convert("RGB")
+
+
+def upright(picture: Image.Image) -> Image.Image:
+    """An image just opened, in 8 bits, turned as the orientation in its EXIF data says. Raises as `eight_bits`."""
+    picture.load()  # first: Pillow itself turns TIFF files here, and PNG may hold its EXIF data behind the pixels
+    turn = _TURNS.get(_orientation(picture))
+    picture = eight_bits(picture)
+    return picture if turn is None else picture.transpose(turn)
+
+
+def _orientation(picture: Image.Image) -> Any:
+    """1 to 8; another value, or none, for EXIF data that say nothing or are damaged: the pixels are good all the same."""
+    try:
+        found = picture.getexif().get(ExifTags.Base.Orientation)
+    except (AttributeError, LookupError, OSError, OverflowError, SyntaxError, TypeError, ValueError, struct.error):
+        return None
+    return found if isinstance(found, int) else None
 
 
 def eight_bits(picture: Image.Image) -> Image.Image:

@@ -1,10 +1,12 @@
 """What a strategy takes beyond the arguments that all share, from the configuration of a run."""
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from avalanche_gift.benchmarks.mini.references import mini_references
+from avalanche_gift.benchmarks.references import FolderPictures
 from avalanche_gift.benchmarks.sources import DRAWN
 from avalanche_gift.by_name import base_vocabulary, load_source
 from avalanche_gift.config import RunConfig
@@ -77,4 +79,8 @@ def own_arguments(config: RunConfig) -> dict[str, Any]:
     """Keyword arguments of `config.strategy`; those in `config.options` win. Raises ValueError as `check_options`."""
     check_options(config.strategy, config.options)
     made = ARGUMENTS.get(config.strategy, lambda _: {})(config)
-    return {**made, **config.options}
+    arguments = {**made, **config.options}
+    for name in ("pictures", "reference_pictures"):
+        if not config.exif_orientation and isinstance(arguments.get(name), str | os.PathLike):
+            arguments[name] = FolderPictures(arguments[name], exif_orientation=False)
+    return arguments

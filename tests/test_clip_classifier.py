@@ -398,13 +398,104 @@ def test_a_saved_folder_gives_the_same_logits(tiny_model, generator, tmp_path):
     assert loaded.name == "model"
     normalize = loaded.eval_transform.transforms[-1]
     assert (list(normalize.mean), list(normalize.std)) == (mean["mean"], mean["std"])
-    assert sorted(path.name for path in folder.iterdir()) == ["open_clip_config.json", "open_clip_model.safetensors"]
+    files = ["open_clip_config.json", "open_clip_model.safetensors", "probe.json"]
+    assert sorted(path.name for path in folder.iterdir()) == files
 
 
 def test_saving_without_a_model_config_is_refused_and_writes_nothing(tiny_model, tmp_path):
     with pytest.raises(ValueError, match=r"'model_cfg', got the keys \['embed_dim'"):
         tiny_model.save(tmp_path / "model", config=CONFIG)
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("custom", [False, True])
+@pytest.mark.parametrize("quick", [False, True])
+@pytest.mark.parametrize("claimed", [None, False, True])
+def test_the_activation_saved_is_that_of_the_layers_whatever_the_config_claims(tmp_path, generator, quick, claimed, custom):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        make = open_clip.CustomTextCLIP if custom else open_clip.CLIP
+        clip = make(CONFIG["embed_dim"], CONFIG["vision_cfg"], CONFIG["text_cfg"], quick_gelu=quick)
+    sizes = {**CONFIG, "quick_gelu": claimed, "custom_text": custom}
+    if claimed is None:
+        del sizes["quick_gelu"]
+    model, given = classifier(clip), copy.deepcopy(sizes)
+    model.save(tmp_path, config={"model_cfg": sizes})
+    assert sizes == given, "the caller's own is left as it is"
+    loaded, images = CLIPClassifier.from_folder(tmp_path), pictures(generator)
+    assert torch.equal(loaded.encode_image(images), model.encode_image(images))
+    assert torch.equal(loaded.encode_text(loaded.tokenize(CLASSES)), model.encode_text(model.tokenize(CLASSES)))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (("quick_gelu",), False),
+        (("vision_cfg", "head_width"), 8),
+        (("text_cfg", "heads"), 4),
+        (("text_cfg", "no_causal_mask"), True),
+    ],
+)
+def test_a_config_that_rebuilds_another_model_of_the_same_weights_is_one_clear_error(tmp_path, tiny_model, key, value):
+    tiny_model.save(tmp_path, config={"model_cfg": CONFIG})
+    config = json.loads((tmp_path / "open_clip_config.json").read_text())
+    place = config["model_cfg"]
+    for name in key[:-1]:
+        place = place[name]
+    assert place.get(key[-1]) != value
+    place[key[-1]] = value
+    (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=r"the features it had when it was saved \(probe\.json\).*quick_gelu, heads"):
+        CLIPClassifier.from_folder(tmp_path)
+    (tmp_path / "probe.json").unlink()
+    CLIPClassifier.from_folder(tmp_path)
+
+
+def test_weights_replaced_beside_the_probe_are_told(tmp_path, tiny_model):
+    tiny_model.save(tmp_path, config={"model_cfg": CONFIG})
+    other = CLIPClassifier.from_open_clip("clip-tiny", seed=5)
+    other.save(tmp_path / "other", config={"model_cfg": CONFIG})
+    (tmp_path / "other" / "open_clip_model.safetensors").replace(tmp_path / "open_clip_model.safetensors")
+    with pytest.raises(ValueError, match="or the weights were replaced"):
+        CLIPClassifier.from_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{}", "[1]", '{"image": [NaN], "text": [], "tolerance": 1}', '{"image": 3, "text": 3}']
+)
+def test_a_damaged_probe_is_named(tmp_path, tiny_model, content):
+    tiny_model.save(tmp_path, config={"model_cfg": CONFIG})
+    (tmp_path / "probe.json").write_text(content)
+    with pytest.raises(ValueError, match=r"features of an image and a text in .*probe\.json"):
+        CLIPClassifier.from_folder(tmp_path)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_weights_of_another_precision_are_probed_as_they_are_loaded(tmp_path, dtype):
+    model = classifier(tiny_clip(dtype=dtype))
+    model.train()
+    model.clip.visual.eval()
+    model.save(tmp_path, config={"model_cfg": CONFIG})
+    assert model.clip.training and not model.clip.visual.training and model.clip.logit_scale.dtype == dtype
+    assert CLIPClassifier.from_folder(tmp_path).clip.logit_scale.dtype == torch.float32
+
+
+def test_a_model_that_computes_no_numbers_leaves_no_probe(tmp_path, tiny_model):
+    tiny_model.save(tmp_path, config={"model_cfg": CONFIG})
+    with torch.no_grad():
+        tiny_model.clip.visual.proj.fill_(float("nan"))
+    tiny_model.save(tmp_path, config={"model_cfg": CONFIG})
+    assert not (tmp_path / "probe.json").exists()
+
+
+def test_without_a_preprocess_config_the_model_keeps_its_own_mean_and_deviation(tmp_path, tiny_model):
+    tiny_model.eval_transform = Compose(
+        [*tiny_model.eval_transform.transforms[:-1], Normalize([0.5, 0.4, 0.3], [0.2, 0.2, 0.1])]
+    )
+    tiny_model.save(tmp_path, config={"model_cfg": CONFIG})
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 41, 3), dtype=np.uint8))
+    loaded = CLIPClassifier.from_folder(tmp_path)
+    torch.testing.assert_close(loaded.eval_transform(image), tiny_model.eval_transform(image))
 
 
 class TouchesAFile:

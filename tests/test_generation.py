@@ -105,7 +105,7 @@ def test_a_class_may_be_called_train(classes):
     save(classes / "train" / "a.png", 1)
     save(classes / "train" / "cat" / "b.png", 1)
     assert FolderGenerator(classes).prompts[-1] == "a photo of a train."
-    assert len(FolderGenerator(classes)) == 6
+    assert len(FolderGenerator(classes)) == 7
 
 
 @pytest.mark.parametrize("name", ["prompts.csv", "prompts.jsonl", "manifest.jsonl"])

@@ -13,7 +13,7 @@ ROOT = Path(avalanche_gift.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
 BASE = {
     *("stream_classes", "distributed", "losses", "consolidation", "prompts", "schedule", "names", "files", "interruption"),
-    *("lock", "modes", "pictures", "plain_configs"),
+    *("lock", "modes", "pictures", "plain_configs", "image_files", "wordnet"),
 }
 BUILT_ON = {"stream_classes": {"prompts"}, "plain_configs": {"files"}}
 """What a pure module may take from another."""

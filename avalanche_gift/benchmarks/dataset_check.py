@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from avalanche_gift.benchmarks.datasets import DamagedDataset, missing_files, read_dataset
+from avalanche_gift.benchmarks.datasets import DamagedDataset, missing_files, read_dataset, strays_of
 from avalanche_gift.benchmarks.pictures import Pictures
 from avalanche_gift.benchmarks.sources import SOURCES, check_sizes
 from avalanche_gift.names import check_name
@@ -43,7 +43,7 @@ def check_dataset(name: str, root: str | Path) -> Status:
     except (DamagedDataset, OSError) as error:
         return Status(name, "damaged", size, detail=str(error))
     try:
-        check_sizes(name, len({*train.targets, *test.targets}), len(train), len(test))
+        check_sizes(name, len({*train.targets, *test.targets}), len(train), len(test), strays_of(train, test))
         _check_files((train, test), sizes)
     except ValueError as error:
         return Status(name, "damaged", size, len(train), len(test), str(error))

@@ -1,18 +1,23 @@
 """The data sets of the protocols in torchvision's layouts: `read_dataset("Aircraft", root)` -> train and test pictures."""
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 from torch.utils.data import random_split
 from torchvision import datasets as tv
+from torchvision.datasets.folder import default_loader
 
 from avalanche_gift.benchmarks.class_names import class_names, folder_names
+from avalanche_gift.benchmarks.image_list import ImageList
 from avalanche_gift.benchmarks.pictures import Pictures
 from avalanche_gift.benchmarks.sources import SOURCES, Source, split_sizes
 from avalanche_gift.benchmarks.stanford_cars import missing_cars, read_cars
-from avalanche_gift.benchmarks.tiny_imagenet import TinyImageNet
+from avalanche_gift.benchmarks.tiny_imagenet import TinyImageNet, missing_tiny
+from avalanche_gift.image_files import class_folders, files_named
 from avalanche_gift.names import check_name
 
 
@@ -28,7 +33,9 @@ def read_dataset(name: str, root: str | Path) -> tuple[Pictures, Pictures]:
     """Train and test pictures of a data set below `root`, the labels as in `class_names(name)`. Opens no picture.
 
     The splits are those of the protocol (`sources.Source`); 80/20 splits are cut by torch's generator seeded with 42, SUN397
-    in the order of its paths (torchvision's own order depends on the file system).
+    in the order of its paths (torchvision's own order depends on the file system). Images are those that are named as the data
+    set names its own, so that a file which something else left there moves none of them into the other split; they are read as
+    published work reads them, with no look at EXIF's orientation.
     Raises ValueError for an unknown name, MissingDataset, or DamagedDataset for files that can't be understood, an empty
     class folder, or a class in test that train lacks.
     """
@@ -55,7 +62,14 @@ def missing_files(source: Source, root: str | Path) -> list[str]:
     """What a data set needs and lacks, as paths below the root; empty where it can be read."""
     if source.name == "StanfordCars":
         return missing_cars(Path(root))
+    if source.name == "TinyImageNet":
+        return missing_tiny(Path(root))
     return [f"{source.folder}/{need}" for need in source.needs if not (Path(root) / source.folder / need).exists()]
+
+
+def strays_of(*parts: Pictures) -> list[str]:
+    """Files beside the images of a data set that are not named as its own: the first thing to look at if a count is off."""
+    return sorted({path for part in parts for path in getattr(part.source, "strays", ())})
 
 
 def how_to_get(source: Source, root: str | Path, lacking: Sequence[str]) -> str:
@@ -113,14 +127,32 @@ def _aircraft(root: Path) -> list[Read]:
 
 
 def _caltech(root: Path) -> list[Read]:
-    data = tv.Caltech101(root)
-    folder = Path(data.root) / "101_ObjectCategories"
-    paths = [
-        f"{folder}/{data.categories[label]}/image_{number:04d}.jpg" for label, number in zip(data.y, data.index, strict=True)
-    ]
-    if empty := [each for label, each in enumerate(data.categories) if label not in set(data.y)]:
-        raise ValueError(f"no pictures in {folder / empty[0]}")
-    return [(data, data.y, data.categories, paths)]
+    folder = root / "caltech101" / "101_ObjectCategories"
+    classes = [name for name in class_folders(folder) if name != "BACKGROUND_Google"]  # which is no class
+    # torchvision counts the entries of a folder and makes up the names; its loader leaves grey images grey.
+    return [_own_files(((folder / name, r"image_\d{4}\.jpg") for name in classes), classes, loader=_as_stored)]
+
+
+def _as_stored(path: str) -> Image.Image:
+    with Image.open(path) as image:
+        image.load()
+        return image
+
+
+def _own_files(
+    folders: Iterable[tuple[Path, str]], classes: Sequence[str], *, loader: Callable[[str], Any] = default_loader
+) -> Read:
+    """The images of each class: those of a folder whose names match a pattern. ValueError for a class without any."""
+    samples: list[tuple[str, int]] = []
+    strays: list[str] = []
+    for label, (folder, pattern) in enumerate(folders):
+        found, others = files_named(folder, pattern)
+        strays += others
+        if not found:
+            raise ValueError(f"expected images {pattern} in {folder}, got none")
+        samples += [(path, label) for path in found]
+    data = ImageList(samples, loader=loader, strays=strays)
+    return data, data.targets, classes, [path for path, _ in samples]
 
 
 def _cifar(root: Path) -> list[Read]:
@@ -134,8 +166,9 @@ def _dtd(root: Path) -> list[Read]:
 
 
 def _eurosat(root: Path) -> list[Read]:
-    data = tv.EuroSAT(root)
-    return [(data, data.targets, data.classes, [path for path, _ in data.samples])]
+    folder = root / "eurosat" / "2750"
+    classes = class_folders(folder)
+    return [_own_files(((folder / name, rf"{re.escape(name)}_\d+\.jpg") for name in classes), classes)]
 
 
 def _flowers(root: Path) -> list[Read]:
@@ -173,11 +206,13 @@ def _cars(root: Path) -> list[Read]:
 
 
 def _sun(root: Path) -> list[Read]:
-    data, labels, classes, paths = _listed(tv.SUN397(root))
+    folder = root / "SUN397"
+    lines = (folder / "ClassName.txt").read_text(encoding="utf-8").split()
+    data, _, _, paths = _own_files(((folder / line.strip("/"), r"sun_\w+\.jpg") for line in lines), lines)
     assert paths is not None
-    order = sorted(range(len(paths)), key=lambda row: paths[row])
-    data._image_files, data._labels = [paths[row] for row in order], [labels[row] for row in order]
-    return [(data, data._labels, classes, data._image_files)]
+    data.samples = sorted(data.samples)
+    data.targets = [label for _, label in data.samples]
+    return [(data, data.targets, _spaces([line[3:] for line in lines]), sorted(paths))]
 
 
 def _tiny(root: Path) -> list[Read]:

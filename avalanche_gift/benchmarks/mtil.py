@@ -8,7 +8,7 @@ from typing import Any
 from avalanche.benchmarks.scenarios import CLScenario
 
 from avalanche_gift.benchmarks.class_names import class_names, templates
-from avalanche_gift.benchmarks.datasets import MissingDataset, how_to_get, missing_files, read_dataset
+from avalanche_gift.benchmarks.datasets import MissingDataset, how_to_get, missing_files, read_dataset, strays_of
 from avalanche_gift.benchmarks.sources import LEARNING_RATES, ORDERS, SOURCES, check_sizes
 from avalanche_gift.benchmarks.stream import Task, clip_benchmark
 from avalanche_gift.benchmarks.transforms import given_or_clip
@@ -66,7 +66,7 @@ def _check_root(root: Path, names: Sequence[str]) -> None:
 def _task(name: str, root: Path) -> Task:
     train, test = read_dataset(name, root)
     try:
-        check_sizes(name, len({*train.targets, *test.targets}), len(train), len(test))
+        check_sizes(name, len({*train.targets, *test.targets}), len(train), len(test), strays_of(train, test))
     except ValueError as error:
         warnings.warn(f"{error}: results are not comparable with published ones", stacklevel=1)
     return Task(

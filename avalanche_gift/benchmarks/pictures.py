@@ -86,9 +86,11 @@ class Pictures(Dataset):
         return f"picture {row} of {self.name}" if self._paths is None else f"{self._paths[row]} of {self.name}"
 
     def fingerprint(self) -> str:
-        """Changes with the pictures: paths, sizes and times of their files, or the bytes of the array that holds them."""
+        """Changes with the pictures: paths, sizes and times of their files and whether they are turned upright, or the bytes of
+        the array that holds them."""
         if self._paths is not None:
-            return "\n".join(_stamp(self._paths[row]) for row in self.rows)
+            reading = getattr(self.source, "reading", "")
+            return "\n".join([*(_stamp(self._paths[row]) for row in self.rows), *([reading] if reading else [])])
         if hasattr(self.source, "data"):
             return f"{zlib.crc32(np.ascontiguousarray(self.source.data).tobytes())} {list(self.rows)}"
         raise ValueError(f"expected pictures of {self.name} in files or in an array, got {type(self.source).__name__}")

@@ -7,9 +7,9 @@ from typing import Any
 
 from PIL import Image
 from torch.utils.data import Dataset
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from avalanche_gift.benchmarks.pictures import PictureError
+from avalanche_gift.image_files import ENDINGS, Untaken, image_files
 from avalanche_gift.pictures import open_rgb
 
 CAPTION_COLUMNS = ("caption", "title", "text", "prompt")
@@ -17,26 +17,29 @@ TEXT_ENDINGS = (".csv", ".tsv", ".txt")
 
 
 class FolderPictures(Dataset):
-    """All pictures below a folder, by path, without labels; each is opened when it is asked for.
+    """All images below a folder, by path, without labels; each is opened when it is asked for.
 
+    What is an image, and exif_orientation: as `ClassFolders`.
     Raises FileNotFoundError for no such folder, ValueError for one without pictures, and PictureError, with the file's
     name, where a picture can't be read.
     """
 
-    def __init__(self, root: str | os.PathLike[str]):
+    def __init__(self, root: str | os.PathLike[str], *, exif_orientation: bool = True):
+        self.exif_orientation = exif_orientation
         if not Path(root).is_dir():
             raise FileNotFoundError(f"expected a folder of reference pictures, but there is no folder '{root}'")
-        found = (Path(folder, name) for folder, _, names in os.walk(root, followlinks=True) for name in names)
-        self.paths = sorted(path for path in found if path.suffix.lower() in IMG_EXTENSIONS)
+        untaken = Untaken()
+        self.paths = sorted(map(Path, image_files(root, untaken)))
+        untaken.warn(root)
         if not self.paths:
-            raise ValueError(f"expected pictures ({' '.join(IMG_EXTENSIONS)}) below '{root}', got none")
+            raise ValueError(f"expected pictures ({' '.join(sorted(ENDINGS))}) below '{root}', got none")
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Image.Image:
         try:
-            return open_rgb(self.paths[index])
+            return open_rgb(self.paths[index], exif_orientation=self.exif_orientation)
         except Exception as error:  # PIL has no common ancestor for what broken files make it raise.
             raise PictureError(f"can't read the reference picture {self.paths[index]}: {error}; remove it") from error
 

@@ -1,5 +1,6 @@
 """The data sets of the paper's protocols: sizes, places on disk, where they come from. Plain facts, cheap to import."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 ORDERS = {
@@ -117,10 +118,13 @@ def split_sizes(count: int) -> tuple[int, int]:
     return train, count - train
 
 
-def check_sizes(name: str, classes: int, train: int, test: int) -> None:
-    """Raises ValueError where counts are not those of the protocol: what was expected, what came."""
+def check_sizes(name: str, classes: int, train: int, test: int, strays: Sequence[str] = ()) -> None:
+    """Raises ValueError where counts are not those of the protocol: what was expected, what came, and files under strange
+    names (`datasets.strays_of`), which may be what is missing."""
     source = SOURCES[name]
     expected, found = (source.classes, source.train, source.test), (classes, train, test)
     if expected != found:
         words = [f"{c} classes, {a} train and {b} test pictures" for c, a, b in (expected, found)]
-        raise ValueError(f"expected of {name} {words[0]}, got {words[1]}")
+        named = ", ".join(strays[:5]) + (", ..." if len(strays) > 5 else "")
+        beside = f", and {len(strays)} files that are not named as its own: {named}" if strays else ""
+        raise ValueError(f"expected of {name} {words[0]}, got {words[1]}{beside}")

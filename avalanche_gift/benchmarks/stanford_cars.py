@@ -8,13 +8,15 @@ Inside `root/stanford_cars`:
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
-from torchvision.datasets import ImageFolder, StanfordCars
+from torchvision.datasets import StanfordCars
 from torchvision.datasets.folder import default_loader
 from torchvision.datasets.vision import VisionDataset
 
 from avalanche_gift.benchmarks.class_names import class_names
+from avalanche_gift.image_files import class_folders, files_named, is_image
 
 FOLDER = "stanford_cars"
 _DEVKITS = ("devkit", "devkit/devkit", "car_devkit/devkit", "car_devkit")
@@ -24,9 +26,9 @@ _TEST_LABELS = "cars_test_annos_withlabels.mat"
 class Cars(StanfordCars):
     """torchvision's data set over (path, label) samples that come from another layout than its own."""
 
-    def __init__(self, root: str | Path, samples: list[tuple[str, int]]):
+    def __init__(self, root: str | Path, samples: list[tuple[str, int]], strays: Sequence[str] = ()):
         VisionDataset.__init__(self, root)
-        self._samples = samples
+        self._samples, self.strays = samples, strays
         self.classes = list(class_names("StanfordCars"))
         self.loader = default_loader
 
@@ -60,7 +62,7 @@ def read_cars(root: Path) -> tuple[StanfordCars, StanfordCars]:
     """
     base = root / FOLDER
     if (folders := _class_folders(base)) is not None:
-        return Cars(root, _from_folders(folders / "train")), Cars(root, _from_folders(folders / "test"))
+        return Cars(root, *_from_folders(folders / "train")), Cars(root, *_from_folders(folders / "test"))
     train_annotations = _first(base, [f"{kit}/cars_train_annos.mat" for kit in _DEVKITS])
     train, test, test_annotations = _pictures(base, "cars_train"), _pictures(base, "cars_test"), _test_labels(base)
     if train is None or test is None or train_annotations is None or test_annotations is None:
@@ -96,12 +98,19 @@ def _check_devkit(meta: Path) -> None:
         raise ValueError(f"expected in {meta} the published class names, got another at place {place + 1}: {found[place]}")
 
 
-def _from_folders(folder: Path) -> list[tuple[str, int]]:
+def _from_folders(folder: Path) -> tuple[list[tuple[str, int]], list[str]]:
+    """Samples by class folder, and the files that are not named as the data set's own."""
     label = {_letters(name): index for index, name in enumerate(class_names("StanfordCars"))}
-    found = ImageFolder(str(folder))
-    if unknown := [name for name in found.classes if _letters(name) not in label]:
+    found = class_folders(folder)
+    if unknown := [name for name in found if _letters(name) not in label]:
         raise ValueError(f"expected class folders named as the devkit's classes in {folder}, got also {unknown[:5]}")
-    return [(path, label[_letters(found.classes[index])]) for path, index in found.samples]
+    samples: list[tuple[str, int]] = []
+    strays: list[str] = []
+    for name in found:
+        paths, others = files_named(folder / name, r"\d+\.jpg")
+        samples += [(path, label[_letters(name)]) for path in paths]
+        strays += others
+    return samples, strays
 
 
 def _letters(name: str) -> str:
@@ -121,7 +130,7 @@ def _inner(folder: Path) -> Path:
 
 def _pictures(base: Path, split: str) -> Path | None:
     folder = _inner(base / split)
-    return folder if folder.is_dir() and any(name.lower().endswith(".jpg") for name in os.listdir(folder)) else None
+    return folder if folder.is_dir() and any(map(is_image, os.listdir(folder))) else None
 
 
 def _test_labels(base: Path) -> Path | None:

@@ -16,10 +16,12 @@ from PIL import Image
 
 from avalanche_gift.files import parse_json
 from avalanche_gift.generation.protocol import check_lengths
-from avalanche_gift.pictures import eight_bits
+from avalanche_gift.image_files import ENDINGS, Untaken, by_class, class_folders, is_image
+from avalanche_gift.pictures import eight_bits, upright
+from avalanche_gift.prompts import fill
+from avalanche_gift.wordnet import folder_class_names
 
 PROMPT_FILES = ("prompts.csv", "prompts.jsonl", "manifest.jsonl")
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 
 
 class FolderGenerator:
@@ -28,11 +30,14 @@ class FolderGenerator:
     The first of these layouts that is there counts:
       root/prompts.csv with the columns file and prompt, or root/prompts.jsonl or root/manifest.jsonl with objects that
         hold "file" and "prompt"; other columns and keys are ignored, files are relative to root;
-      root/CLASS/*.jpg, *.png, ...: the prompt is `template` with the folder's name for {c}, underscores as spaces;
-      root/train/CLASS/*.jpg, *.png, ...: the same.
+      root/CLASS/*.jpg, *.png, ...: the prompt is `template` with the folder's name for {c}, underscores as spaces, and
+        ImageNet's names for its WordNet numbers (n01443537);
+      root/train/CLASS/*.jpg, *.png, ...: the same, if no folder in root holds images itself.
+    As in tasks (`ClassFolders`), the images of a class are all below its folder, however deep; what systems leave behind is
+    passed over, and other formats are named in one warning.
 
-    prompts: the distinct prompts in order of first appearance; len() is the number of pictures. Names that begin with a
-    dot are passed over. No picture is opened before it is asked for.
+    prompts: the distinct prompts in order of first appearance; len() is the number of pictures. No picture is opened before it
+    is asked for. exif_orientation: images are turned upright, as a phone shows them; False for the pixels as stored.
 
         pictures = FolderGenerator("my_pictures")
         pictures.generate(["a photo of a cat."], seeds=[7])
@@ -41,8 +46,10 @@ class FolderGenerator:
     no pictures, a listed file lies outside root, or a line of the prompts file is malformed (named with its number).
     """
 
-    def __init__(self, root: str | os.PathLike[str], *, template: str = "a photo of a {c}.") -> None:
-        self.root = Path(root)
+    def __init__(
+        self, root: str | os.PathLike[str], *, template: str = "a photo of a {c}.", exif_orientation: bool = True
+    ) -> None:
+        self.root, self.exif_orientation = Path(root), exif_orientation
         self._entries = self._list(template)
         self._by_prompt: dict[str, list[Path]] = {}
         for path, prompt in self._entries:
@@ -56,7 +63,9 @@ class FolderGenerator:
         """The folder's name and a fingerprint of its files' names and prompts: the `meta.json` of a store made from it."""
         listed = "\n".join(f"{path.relative_to(self.root).as_posix()}\t{prompt}" for path, prompt in self._entries)
         digest = hashlib.sha256(listed.encode()).hexdigest()[:16]
-        return {"generator": "FolderGenerator", "name": self.root.resolve().name, "pictures": len(self), "listing": digest}
+        as_stored = {} if self.exif_orientation else {"exif_orientation": False}
+        name = self.root.resolve().name
+        return {"generator": "FolderGenerator", "name": name, "pictures": len(self), "listing": digest, **as_stored}
 
     def generate(self, prompts: Sequence[str], seeds: Sequence[int]) -> list[Image.Image]:
         """A picture of exactly each prompt, in the file's own mode (16 bits as 8): the one at seed modulo their number.
@@ -65,7 +74,7 @@ class FolderGenerator:
         """
         check_lengths(prompts, seeds)
         paths = [self._path(prompt, seed) for prompt, seed in zip(prompts, seeds, strict=True)]
-        return [load_image(path) for path in paths]
+        return [self._open(path) for path in paths]
 
     def pairs(self, count: int, *, seed: int, exclude: Collection[str] = ()) -> tuple[list[Image.Image], list[str]]:
         """`count` pictures and their prompts, drawn without replacement from those whose prompt is not in `exclude`.
@@ -82,7 +91,10 @@ class FolderGenerator:
                 "are excluded; add pictures of other prompts or exclude fewer"
             )
         drawn = random.Random(seed).sample(eligible, min(count, len(eligible)))
-        return [load_image(path) for path, _ in drawn], [prompt for _, prompt in drawn]
+        return [self._open(path) for path, _ in drawn], [prompt for _, prompt in drawn]
+
+    def _open(self, path: Path) -> Image.Image:
+        return load_image(path, exif_orientation=self.exif_orientation)
 
     def _list(self, template: str) -> list[tuple[Path, str]]:
         """Every picture under root with its prompt."""
@@ -106,14 +118,11 @@ def _entries(root: Path, template: str) -> list[tuple[Path, str]]:
     if not root.is_dir():
         raise NotADirectoryError(f"expected a folder of pictures, but '{root}' is a file")
     listing = next((root / name for name in PROMPT_FILES if (root / name).is_file()), None)
-    if listing is not None:
-        entries = _listed(listing)
-    else:
-        entries = _in_class_folders(root, template) or _in_class_folders(root / "train", template)
+    entries = _in_class_folders(_split_of(root), template) if listing is None else _listed(listing)
     if not entries:
         raise ValueError(
             f"no pictures in '{listing or root}'; expected files and prompts in one of {', '.join(PROMPT_FILES)}, "
-            f"or class folders with pictures ({' '.join(sorted(SUFFIXES))}) in it or in its folder 'train'"
+            f"or class folders with pictures ({' '.join(sorted(ENDINGS))}) in it or in its folder 'train'"
         )
     return entries
 
@@ -121,20 +130,19 @@ def _entries(root: Path, template: str) -> list[tuple[Path, str]]:
 def _in_class_folders(root: Path, template: str) -> list[tuple[Path, str]]:
     if "{c}" not in template:
         raise ValueError(f"expected a template with {{c}} where the class name goes, came {template!r}")
-    # replace, not format: braces in a folder's name or elsewhere in the template stay what they are
-    return [
-        (path, template.replace("{c}", folder.name.replace("_", " ")))
-        for folder in _visible(root)
-        for path in _visible(folder)
-        if path.suffix.lower() in SUFFIXES and path.is_file()
-    ]
+    folders, untaken = class_folders(root), Untaken()
+    samples, _ = by_class(root, folders, untaken)
+    untaken.warn(root)
+    names = folder_class_names(folders, f"'{root}'", "rename the folders, or give prompts in a prompts.csv (file, prompt)")
+    return [(Path(path), fill(template, names[label])) for path, label in samples]
 
 
-def _visible(folder: Path) -> list[Path]:
-    """The folder's contents by name, without hidden ones; nothing where it is no folder."""
-    if not folder.is_dir():
-        return []
-    return sorted((path for path in folder.iterdir() if not path.name.startswith(".")), key=lambda path: path.name)
+def _split_of(root: Path) -> Path:
+    """`root/train` of a data set in splits, `root` itself of class folders: one of them may be called train, too."""
+    if not (root / "train").is_dir():
+        return root
+    is_classes = any(is_image(file) for name in class_folders(root) for file in os.listdir(root / name))
+    return root if is_classes else root / "train"
 
 
 def _listed(listing: Path) -> list[tuple[Path, str]]:
@@ -201,11 +209,11 @@ def _inside(root: Path, file: str, where: str) -> Path:
     return path
 
 
-def load_image(path: Path) -> Image.Image:
-    """In the file's own mode, 16 bits as 8. Raises ValueError, with the file's name, where it can't be read."""
+def load_image(path: Path, *, exif_orientation: bool = True) -> Image.Image:
+    """In the file's own mode, 16 bits as 8, upright unless told otherwise. ValueError, with its name, if it can't be read."""
     try:
         with Image.open(path) as picture:
             picture.load()
-            return eight_bits(picture)
+            return upright(picture) if exif_orientation else eight_bits(picture)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what Pillow's readers raise
         raise ValueError(f"can't read the picture '{path}': {error}; replace or remove it") from error

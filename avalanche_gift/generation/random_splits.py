@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
 
-from avalanche_gift.generation.folders import PROMPT_FILES, FolderGenerator, load_image
+from avalanche_gift.generation.folders import PROMPT_FILES, FolderGenerator
+from avalanche_gift.image_files import ENDINGS, Untaken, by_class, class_folders
 from avalanche_gift.prompts import fill, imagenet_prompts
-
-WORDNET_ID = re.compile(r"n\d{8}")
+from avalanche_gift.wordnet import folder_class_names, imagenet_names
 
 
 class RandomSplitFolder(FolderGenerator):
@@ -22,15 +21,15 @@ class RandomSplitFolder(FolderGenerator):
     1,000 of the same task.
 
     root: class folders, in it or in its folder `train`, in torchvision's order (by folder, then by path); or a folder with
-    prompts as `FolderGenerator` has them, in their order. The prompt is `template` with the name of the class: of ImageNet's
-    1,000 folders (n01440764, ...) those of `prompts.imagenet_prompts`, otherwise the folder's, underscores as spaces.
+    prompts as `FolderGenerator` has them, in their order. The prompt is `template` with the name of the class: ImageNet's for
+    its WordNet numbers (of all 1,000, `prompts.imagenet_prompts`), otherwise the folder's, underscores as spaces.
+    What is an image, and exif_orientation: as `FolderGenerator`; the images of ImageNet itself come as they are stored.
     tasks: names in the order that k counts, whatever the order of training: those of MTIL order I in the reference, in order
     II too. Without them k is the task's position in training, from 0.
 
         GIFT(model, synthetic=RandomSplitFolder("imagenet/train"), extend_pool=False, awc_weight=0, l2_weight=1)
 
-    Raises FileNotFoundError where root or its class folders are not there or hold no image, ValueError for folders of
-    WordNet numbers that are not all 1,000 of ImageNet.
+    Raises FileNotFoundError where root or its class folders are not there or hold no image.
     """
 
     def __init__(
@@ -40,8 +39,9 @@ class RandomSplitFolder(FolderGenerator):
         template: str = "a photo of a {c}.",
         tasks: Sequence[str] = (),
         seed: int = 42,
+        exif_orientation: bool = True,
     ) -> None:
-        super().__init__(root, template=template)
+        super().__init__(root, template=template, exif_orientation=exif_orientation)
         self.tasks, self.seed = tuple(tasks), seed
 
     def pairs_of(self, position: int, count: int, name: str | None = None) -> tuple[list[Image.Image], list[str]]:
@@ -51,7 +51,7 @@ class RandomSplitFolder(FolderGenerator):
         are fewer images.
         """
         chosen = [self._entries[row] for row in self.rows_of(position, count, name)]
-        return [load_image(path) for path, _ in chosen], [prompt for _, prompt in chosen]
+        return [self._open(path) for path, _ in chosen], [prompt for _, prompt in chosen]
 
     def rows_of(self, position: int, count: int, name: str | None = None) -> list[int]:
         """The numbers of these images in the order of the folder."""
@@ -69,23 +69,20 @@ class RandomSplitFolder(FolderGenerator):
     def _list(self, template: str) -> list[tuple[Path, str]]:
         if any((self.root / name).is_file() for name in PROMPT_FILES):
             return super()._list(template)
-        from torchvision.datasets import ImageFolder
-
         folder = self.root / "train" if (self.root / "train").is_dir() else self.root
-        images = ImageFolder(folder)
-        prompts = _prompts(images.classes, template, folder)
-        return [(Path(path), prompts[label]) for path, label in images.samples]
-
-
-def _prompts(folders: Sequence[str], template: str, root: Path) -> list[str]:
-    """A prompt for each class folder, in their order."""
-    if not all(WORDNET_ID.fullmatch(folder) for folder in folders):
-        return [fill(template, folder.replace("_", " ")) for folder in folders]
-    # Sorted by number, ImageNet's folders are its classes in their order.
-    known = imagenet_prompts(template)
-    if len(folders) != len(known):
-        raise ValueError(
-            f"expected all {len(known)} class folders of ImageNet in '{root}', since their numbers name no class, got "
-            f"{len(folders)}; or name the folders by their classes"
-        )
-    return known
+        classes, untaken = class_folders(folder), Untaken()
+        samples, empty = by_class(folder, classes, untaken)
+        untaken.warn(folder)
+        if empty or not samples:
+            lacking = f"none in {', '.join(empty[:5])}" if empty else "no folder"
+            raise FileNotFoundError(
+                f"expected images ({' '.join(sorted(ENDINGS))}) in class folders of '{folder}', got {lacking}"
+            )
+        if len(classes) == 1000 and set(classes) == set(imagenet_names()):
+            # Published: open_clip's names as they are, two of which stand for two classes each. Nor is a file turned: the
+            # training images of published work are as stored.
+            self.exif_orientation, prompts = False, imagenet_prompts(template)
+        else:
+            names = folder_class_names(classes, f"'{folder}'", "rename the folders by their classes")
+            prompts = [fill(template, name) for name in names]
+        return [(Path(path), prompts[label]) for path, label in samples]

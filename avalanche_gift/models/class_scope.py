@@ -102,12 +102,18 @@ class ScopedClassifier(MultiTaskModule):
         self._training_scope: ClassScope | None = None
         self._trained: dict[str, set[int]] = {}
         self._built: dict[Any, ClassTexts] = {}
+        self._checked: set[str] = set()
 
     @abstractmethod
     def tokenize_classes(
-        self, prompts: Sequence[Sequence[str]], *, columns: Sequence[int] | None = None, width: int | None = None
+        self,
+        prompts: Sequence[Sequence[str]],
+        *,
+        columns: Sequence[int] | None = None,
+        width: int | None = None,
+        groups: Sequence[int] | None = None,
     ) -> ClassTexts:
-        """The texts of classes, from the prompts of each."""
+        """The texts of classes, from the prompts of each. Raises ValueError for classes of a group that can't be told apart."""
 
     @abstractmethod
     def _scores(self, images: Tensor, texts: ClassTexts) -> Tensor:
@@ -150,6 +156,7 @@ class ScopedClassifier(MultiTaskModule):
         if find_classes(experience) is None and self._texts is not None:
             return
         found = classes_of(experience)
+        self._check_stream(found.stream)
         _check_task_labels(experience.dataset, found.stream)
         # Not by train() and eval(), which plugins of Avalanche's leave as they please: its evaluations run without gradients.
         with_gradients = torch.is_grad_enabled()
@@ -264,8 +271,9 @@ class ScopedClassifier(MultiTaskModule):
         """The classes of one task at the columns of their labels, or of several tasks one behind the other."""
         labels = stream.tasks[tasks[0]].labels
         gaps = {} if len(tasks) > 1 or labels == tuple(range(len(labels))) else {"columns": labels, "width": max(labels) + 1}
+        groups = {"groups": [len(stream.tasks[n].labels) for n in tasks]} if len(tasks) > 1 else {}
         return self._tokenized(
-            (stream, tasks), lambda: {"prompts": [each for n in tasks for each in stream.tasks[n].prompts], **gaps}
+            (stream, tasks), lambda: {"prompts": [each for n in tasks for each in stream.tasks[n].prompts], **gaps, **groups}
         )
 
     def _texts_of_labels(self, scope: ClassScope, labels: tuple[int, ...]) -> ClassTexts:
@@ -274,6 +282,18 @@ class ScopedClassifier(MultiTaskModule):
         prompts = scope.stream.prompts_of_class
         gaps = {} if labels == tuple(range(width)) else {"columns": labels, "width": width}
         return self._tokenized((scope.stream, labels, width), lambda: {"prompts": [prompts[label] for label in labels], **gaps})
+
+    def _check_stream(self, stream: StreamClasses) -> None:
+        """Tokenises all classes of a stream once, so that names which can't be told apart are an error before any training."""
+        if stream.digest in self._checked:
+            return
+        if stream.class_incremental:
+            # All of them in the end.
+            self.tokenize_classes([each[:1] for _, each in sorted(stream.prompts_of_class.items())])
+        else:
+            for task in stream.tasks:
+                self.tokenize_classes([each[:1] for each in task.prompts])
+        self._checked.add(stream.digest)
 
     def _tokenized(self, key: Any, arguments: Callable[[], dict[str, Any]]) -> ClassTexts:
         """Made once for a set of classes, on the device of the model."""

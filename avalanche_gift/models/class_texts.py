@@ -78,19 +78,45 @@ def class_texts(
     *,
     columns: Sequence[int] | None = None,
     width: int | None = None,
+    groups: Sequence[int] | None = None,
 ) -> ClassTexts:
-    """Tokenises the prompts of every class once. ValueError for no class, or columns that do not fit the classes."""
+    """Tokenises the prompts of every class once.
+
+    groups: the classes are several sets one behind the other, of these sizes, each told apart in itself; one set if None.
+    Raises ValueError for no class, columns that do not fit the classes, or two classes of a set with the same training tokens.
+    """
     if not prompts:
         raise ValueError("expected at least one class, got none")
     if (columns is None) != (width is None) or (columns is not None and len(columns) != len(prompts)):
         raise ValueError(f"expected a column for each of {len(prompts)} classes and a width, got {columns} and {width}")
     everything = [prompt for of_class in prompts for prompt in of_class]
     owner = [index for index, of_class in enumerate(prompts) for _ in of_class]
+    train_tokens = tokenize([of_class[0] for of_class in prompts])
+    _check_distinct([of_class[0] for of_class in prompts], train_tokens, [len(prompts)] if groups is None else groups)
     return ClassTexts(
         prompts=tuple(tuple(of_class) for of_class in prompts),
-        train_tokens=tokenize([of_class[0] for of_class in prompts]),
+        train_tokens=train_tokens,
         eval_tokens=tokenize(everything),
         eval_class=torch.tensor(owner),
         columns=None if columns is None else torch.tensor(columns),
         width=width,
     )
+
+
+def _check_distinct(prompts: Sequence[str], tokens: Tensor, groups: Sequence[int]) -> None:
+    """Raises ValueError, naming both, for two prompts of one group that differ as texts and not as tokens.
+
+    Equal texts are equal on purpose: tasks whose labels run on may have classes of one name.
+    """
+    first = 0
+    for size in groups:
+        known: dict[tuple[int, ...], str] = {}
+        for prompt, row in zip(prompts[first : first + size], tokens[first : first + size].tolist(), strict=True):
+            other = known.setdefault(tuple(row), prompt)
+            if other != prompt:
+                raise ValueError(
+                    f"expected class names that the tokenizer tells apart, got the same tokens for {other!r} and {prompt!r}: "
+                    "one of the classes could never win (case and outer spaces are ignored, unknown words are alike); give one "
+                    'of them another name, for class folders in classes.json: {"names": {FOLDER: NAME}}'
+                )
+        first += size

@@ -17,7 +17,7 @@ from avalanche_gift.models.class_scope import ScopedClassifier
 from avalanche_gift.models.class_texts import ClassTexts, class_texts, tokenize_whole
 from avalanche_gift.models.image_tower import encode_image
 from avalanche_gift.models.loss_scaling import LossScaling
-from avalanche_gift.models.text_tower import encode_text, trim
+from avalanche_gift.models.text_tower import cut_texts, encode_text, trim
 from avalanche_gift.models.weights import weights_version
 
 EVALUATION_CHUNK = 512
@@ -87,17 +87,34 @@ class CLIPClassifier(ScopedClassifier):
         return self.clip.logit_scale.exp()
 
     def tokenize_classes(
-        self, prompts: Sequence[Sequence[str]], *, columns: Sequence[int] | None = None, width: int | None = None
+        self,
+        prompts: Sequence[Sequence[str]],
+        *,
+        columns: Sequence[int] | None = None,
+        width: int | None = None,
+        groups: Sequence[int] | None = None,
     ) -> ClassTexts:
         """Texts to compare images with later: for each class its prompts, the training prompt first.
 
         columns, width: the classes are some of `width` ones; the logits of the others are `losses.MASKED_LOGIT`.
+        groups: sizes of the sets, one behind the other, that are told apart each in itself; one set if None.
+        Raises ValueError for two classes of a set whose training prompts the tokenizer can't tell apart, and for a prompt with
+        words behind an end token.
         """
-        return class_texts(self.tokenize, prompts, columns=columns, width=width)
+        return class_texts(self._tokenize_classes, prompts, columns=columns, width=width, groups=groups)
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Token ids [N, L] on the CPU, L as short as is exact. Raises ValueError where the tokenizer would cut a text."""
         return trim(self.clip, tokenize_whole(self.tokenizer, texts))
+
+    def _tokenize_classes(self, texts: Sequence[str]) -> Tensor:
+        tokens = tokenize_whole(self.tokenizer, texts)
+        if cut := cut_texts(self.clip, tokens):
+            raise ValueError(
+                f"expected class prompts without the tokenizer's end token, got one in {texts[cut[0]]!r}: what is behind it "
+                'would go unread; give the class another name, for class folders in classes.json: {"names": {FOLDER: NAME}}'
+            )
+        return trim(self.clip, tokens)
 
     def encode_image(self, images: Tensor) -> Tensor:
         """[N, 3, H, W] -> normalised image features [N, D]."""
@@ -129,8 +146,12 @@ class CLIPClassifier(ScopedClassifier):
         return self
 
     def save(self, folder: str | Path, *, config: dict[str, Any]) -> None:
-        """Writes the weights (safetensors) beside an open_clip config (JSON) so that `from_folder` reads them."""
-        loading.save_folder(self.clip, Path(folder), config)
+        """Writes the weights (safetensors) beside an open_clip config (JSON) so that `from_folder` reads them.
+
+        config: `{"model_cfg": {...}}`, if wanted with "preprocess_cfg". Where it says otherwise than the model's own layers
+        (`quick_gelu`), they are right; `from_folder` checks a few features (`probe.json`).
+        """
+        loading.save_folder(self.clip, Path(folder), config, transform=self.eval_transform)
 
     def _encode(self, tower: Callable[[Any, Tensor], Tensor], rows: Tensor) -> Tensor:
         """Normalised features in the precision of the weights, whatever that of the tower."""

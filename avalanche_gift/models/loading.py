@@ -10,11 +10,14 @@ from typing import Any
 
 import open_clip
 import torch
+from open_clip.transformer import QuickGELU
 from safetensors import SafetensorError
 from torch import nn
+from torchvision.transforms import Normalize
 
 from avalanche_gift.files import write_aside
 from avalanche_gift.models.folder_check import HF_CONFIG, check_model_folder
+from avalanche_gift.models.probe import check_probe, write_probe
 from avalanche_gift.names import check_name
 
 OWN_CONFIGS = Path(__file__).parent / "configs"
@@ -51,7 +54,8 @@ def from_folder(folder: str | Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: naming what is missing.
-        ValueError: for files that are damaged, or name code, a remote or a file outside the folder.
+        ValueError: for files that are damaged, or name code, a remote or a file outside the folder, and for a folder of
+            `save_folder` whose config no longer rebuilds the model that was saved.
     """
     folder = Path(folder)
     if not (folder / CONFIG_FILE).is_file():
@@ -72,6 +76,7 @@ def from_folder(folder: str | Path) -> dict[str, Any]:
             f"expected open_clip's description of a model in {folder / CONFIG_FILE}, got {_brief(error)}"
         ) from error
     _load_weights(clip, weights)
+    check_probe(clip, folder)
     try:
         # Beside the check of the files: transformers is told in so many words to run none of the folder's code.
         tokenizer = open_clip.get_tokenizer(name, **({"trust_remote_code": False} if text.get("hf_tokenizer_name") else {}))
@@ -126,15 +131,41 @@ def _quiet() -> Iterator[None]:
         root.setLevel(level)
 
 
-def save_folder(clip: nn.Module, folder: Path, config: dict[str, Any]) -> None:
-    """`config`: `{"model_cfg": {...}, "preprocess_cfg": {...}}` as open_clip's. Each file is written aside, then renamed."""
+def save_folder(clip: nn.Module, folder: Path, config: dict[str, Any], *, transform: Any = None) -> None:
+    """`config`: `{"model_cfg": {...}, "preprocess_cfg": {...}}` as open_clip's. Each file is written aside, then renamed.
+
+    Written is what the model is: `quick_gelu` as its layers have it, whatever the config says, and without a preprocess_cfg
+    the model's own, with the mean and deviation of `transform` if that ends in Normalize. `probe.json` holds a few of its
+    features, by which `from_folder` sees whether it gets the same model.
+    """
     from safetensors.torch import save
 
     if "model_cfg" not in config:
         raise ValueError(f"expected a config with 'model_cfg', got the keys {sorted(config)}")
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in clip.state_dict().items()}
+    written = {**config, "model_cfg": _with_activation(clip, config["model_cfg"])}
+    written["preprocess_cfg"] = config.get("preprocess_cfg") or _preprocessing(clip, transform)
     write_aside(folder / WEIGHTS_FILE, save(tensors))
     tower: Any = getattr(getattr(clip, "text", None), "config", None)
     if hasattr(tower, "to_json_string"):  # of transformers: `from_folder` builds it from this file
         write_aside(folder / HF_CONFIG, tower.to_json_string().encode())
-    write_aside(folder / CONFIG_FILE, json.dumps({"preprocess_cfg": {}, **config}, indent=2).encode())
+    write_aside(folder / CONFIG_FILE, json.dumps(written, indent=2).encode())
+    write_probe(clip, folder)
+
+
+def _preprocessing(clip: Any, transform: Any) -> dict[str, Any]:
+    """What open_clip noted in the model it made, and what the transform says itself."""
+    found = dict(getattr(getattr(clip, "visual", None), "preprocess_cfg", None) or {})
+    last = (getattr(transform, "transforms", None) or [None])[-1]
+    if isinstance(last, Normalize):
+        found |= {"mean": torch.as_tensor(last.mean).tolist(), "std": torch.as_tensor(last.std).tolist()}
+    return found
+
+
+def _with_activation(clip: nn.Module, sizes: dict[str, Any]) -> dict[str, Any]:
+    """The config's sizes with `quick_gelu` as the layers of the model have it; open_clip has it for both towers in one."""
+    kinds = {type(module) for module in clip.modules()}
+    if not kinds & {QuickGELU, nn.GELU}:
+        return sizes
+    quick = QuickGELU in kinds
+    return sizes if bool(sizes.get("quick_gelu")) == quick else {**sizes, "quick_gelu": quick}

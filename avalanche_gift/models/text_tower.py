@@ -26,6 +26,15 @@ def trim(clip: Any, tokens: Tensor) -> Tensor:
     return tokens[:, : int(_ends(clip, tokens).max()) + 1]
 
 
+def cut_texts(clip: Any, tokens: Tensor) -> list[int]:
+    """The rows of [N, context] with words behind their first end token, which the tower never reads: texts that hold one."""
+    if not can_trim(clip) or not len(tokens):
+        return []
+    ends = _ends(clip, tokens).tolist()
+    # Behind the end there is padding, all alike; where a row is full, nothing.
+    return [number for number, (row, end) in enumerate(zip(tokens, ends, strict=True)) if (row[end + 1 :] != row[-1]).any()]
+
+
 def encode_text(clip: Any, tokens: Tensor) -> Tensor:
     """[N, L] -> text features [N, D], not normalised; L may be shorter than the context where `can_trim`."""
     if not can_trim(clip):
