@@ -59,9 +59,9 @@ def _val(folder: Path, label: dict[str, int]) -> list[tuple[str, int]]:
     moved = _moved(folder, label)
     file = folder / "val_annotations.txt"
     if not file.is_file():
-        if (folder / "images").is_dir() and (left := image_files(folder / "images")):
+        if (folder / "images").is_dir() and (unmoved := image_files(folder / "images")):
             raise ValueError(
-                f"expected {file}, or all validation images in class folders, got {len(left)} images without a class in "
+                f"expected {file}, or all validation images in class folders, got {len(unmoved)} images without a class in "
                 f"{folder / 'images'}; unpack the data set again"
             )
         numbered = sorted(moved.items(), key=lambda item: _number(item[0]))  # the order of the annotations
