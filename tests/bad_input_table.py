@@ -99,7 +99,7 @@ TASKS = [
     ("no class", both(*(removed(f"tasks/cold/{s}/{c}") for s in BOTH for c in ("blue", "green"))), RUN, 2,
      "expected a folder of pictures for each class in tasks/cold/train, got none"),
     ("empty class", both(*(removed(f"tasks/cold/train/blue/{n}.png") for n in range(4))), RUN, 2,
-     "every class of tasks/cold/train; .*blue"),
+     "every class of tasks/cold/train, got none in blue"),
     ("one class", both(*(removed(f"tasks/cold/{s}/blue") for s in BOTH)), RUN, 2,
      r"at least two classes in the task 'cold', got \['green'\]"),
     ("class in test only", removed("tasks/cold/train/blue"), RUN, 2,

@@ -410,6 +410,12 @@ def test_moved_images_that_do_not_fit_are_one_clear_error(tmp_path):
         read_dataset("TinyImageNet", tmp_path)
 
 
+def test_images_that_were_not_moved_need_the_annotations(tmp_path):
+    move(write_tiny(tmp_path), share=0.5, annotations=False)
+    with pytest.raises(DamagedDataset, match="got 200 images without a class"):
+        read_dataset("TinyImageNet", tmp_path)
+
+
 def test_validation_images_that_are_gone_are_told_when_the_set_is_opened(tmp_path):
     val = write_tiny(tmp_path) / "tiny-imagenet-200" / "val"
     shutil.rmtree(val / "images")

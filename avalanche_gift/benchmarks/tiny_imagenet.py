@@ -59,6 +59,11 @@ def _val(folder: Path, label: dict[str, int]) -> list[tuple[str, int]]:
     moved = _moved(folder, label)
     file = folder / "val_annotations.txt"
     if not file.is_file():
+        if (folder / "images").is_dir() and (unmoved := image_files(folder / "images")):
+            raise ValueError(
+                f"expected {file}, or all validation images in class folders, got {len(unmoved)} images without a class in "
+                f"{folder / 'images'}; unpack the data set again"
+            )
         numbered = sorted(moved.items(), key=lambda item: _number(item[0]))  # the order of the annotations
         return [(path, label[wnid]) for _, (path, wnid) in numbered]
     lines = file.read_text(encoding="utf-8").splitlines()
