@@ -290,7 +290,6 @@ def test_the_usual_files_of_the_hub_are_allowed(model):
             {
                 "name_or_path": "/home/someone/.cache/x",
                 "special_tokens_map_file": "/home/someone/map.json",
-                "tokenizer_file": None,
                 "sp_model_kwargs": {},
                 "unk_token": {"__type": "AddedToken", "content": "<unk>", "lstrip": False},
                 "added_tokens_decoder": {"0": {"content": "<pad>", "special": True}},
