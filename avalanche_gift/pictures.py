@@ -5,12 +5,16 @@ from typing import Any
 
 from PIL import Image
 
+from avalanche_gift.files import check_file
+
 _WHITE = 2**16 - 1
 """Of 16-bit grey."""
 
 
 def open_rgb(path: str | Path) -> Image.Image:
-    """A picture file in 8-bit RGB, the first picture of several. Raises what Pillow does, or ValueError as `eight_bits`."""
+    """A picture file in 8-bit RGB, the first picture of several. Raises what Pillow does, ValueError as `eight_bits`, or
+    NotAFile (an OSError), for a named pipe and the like."""
+    check_file(path)
     with Image.open(path) as file:
         picture = eight_bits(file)
         if picture.mode == "P" and "transparency" in picture.info:

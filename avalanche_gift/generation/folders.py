@@ -14,8 +14,9 @@ from typing import Any
 
 from PIL import Image
 
-from avalanche_gift.files import parse_json
+from avalanche_gift.files import check_file, parse_json, read_file
 from avalanche_gift.generation.protocol import check_lengths
+from avalanche_gift.names import is_unicode
 from avalanche_gift.pictures import eight_bits
 
 PROMPT_FILES = ("prompts.csv", "prompts.jsonl", "manifest.jsonl")
@@ -174,7 +175,7 @@ def _json_records(listing: Path) -> Iterator[tuple[int, Any]]:
 
 def _text(listing: Path) -> str:
     try:
-        return listing.read_bytes().decode("utf-8-sig")  # as it is: line ends may stand in a quoted prompt
+        return read_file(listing).decode("utf-8-sig")  # as it is: line ends may stand in a quoted prompt
     except UnicodeDecodeError as error:
         raise ValueError(f"'{listing}' is not UTF-8: {error}; save it in that encoding") from error
 
@@ -187,6 +188,8 @@ def _entry(root: Path, record: Any, where: str) -> tuple[Path, str]:
         raise ValueError(f"{where}: expected a file and a prompt as text, came {record!r}")
     if not prompt.strip():
         raise ValueError(f"{where}: the prompt of {file!r} is empty")
+    if not is_unicode(prompt):
+        raise ValueError(f"{where}: expected a prompt in Unicode, got {prompt!r}")
     return _inside(root, file, where), prompt
 
 
@@ -204,6 +207,7 @@ def _inside(root: Path, file: str, where: str) -> Path:
 def load_image(path: Path) -> Image.Image:
     """In the file's own mode, 16 bits as 8. Raises ValueError, with the file's name, where it can't be read."""
     try:
+        check_file(path)
         with Image.open(path) as picture:
             picture.load()
             return eight_bits(picture)

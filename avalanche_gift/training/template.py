@@ -118,6 +118,9 @@ class FineTune(SupervisedTemplate):
         **base_kwargs: Unpack[TemplateOptions],
     ):
         _check_arguments(model, base_kwargs)
+        for name, size in (("train_mb_size", train_mb_size), ("eval_mb_size", eval_mb_size)):
+            if size is not None and size < 1:
+                raise ValueError(f"expected {name} of 1 or more, got {size}")
         if optimizer is not None and shard_optimizer:
             raise ValueError("expected shard_optimizer or an optimizer of your own, got both")
         length: dict[str, Any] = {"iterations": train_iterations, "epochs": train_epochs}
