@@ -4,12 +4,14 @@ import argparse
 import difflib
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from avalanche_gift import __version__, cli_data, cli_generate, cli_report, cli_run
 from avalanche_gift.cli_errors import BAD_INPUT, explain
-from avalanche_gift.interruption import Interrupted
+from avalanche_gift.interruption import Interrupted, interruptible
+from avalanche_gift.names import printable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -18,8 +20,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     One line says what is wrong; `--debug` shows where.
     """
     arguments = parser().parse_args(argv)
+    as_python_does = warnings.formatwarning
+    warnings.formatwarning = lambda message, *rest, **more: as_python_does(printable(message), *rest, **more)  # type: ignore
     try:
-        return arguments.call(arguments)
+        with interruptible():  # the imports included, which take seconds
+            return arguments.call(arguments)
     except Interrupted as stop:
         print(f"avalanche-gift: {stop}; the same command goes on from here", file=sys.stderr)
         return stop.exit_code
@@ -31,13 +36,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         message, code = explain(error, getattr(arguments, "less_memory", ""))
         print(f"avalanche-gift: {message}", file=sys.stderr)
         return code
+    finally:
+        warnings.formatwarning = as_python_does
 
 
 class _Parser(argparse.ArgumentParser):
     """One line for what is wrong, as for every other error, with the nearest option of the command for an unknown one."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(BAD_INPUT, f"avalanche-gift: {message}; see {self.prog} --help\n")
+        self.exit(BAD_INPUT, f"avalanche-gift: {printable(message)}; see {self.prog} --help\n")
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
         found, unknown = super().parse_known_args(args, namespace)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from avalanche_gift.cli_errors import explain
+from avalanche_gift.names import printable
 
 if TYPE_CHECKING:
     from avalanche_gift.benchmarks.dataset_check import Status
@@ -97,7 +98,7 @@ def status_table(found: Sequence["Status"]) -> str:
         if status.state != "present":
             source = SOURCES[status.name]
             way = f"--download {status.name}" if source.downloadable else f"fetch it from {source.page}"
-            lines.append(f"{status.name} is {status.state}: {status.detail}; {way}")
+            lines.append(printable(f"{status.name} is {status.state}: {status.detail}; {way}"))
     return "\n".join(lines)
 
 
@@ -114,6 +115,7 @@ def prompts(arguments: argparse.Namespace) -> int:
 
 
 def _aligned(rows: Sequence[Sequence[str]], right: Sequence[int]) -> str:
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for row in rows:

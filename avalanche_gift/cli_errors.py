@@ -5,6 +5,8 @@ import os
 import re
 from collections.abc import Iterator
 
+from avalanche_gift.names import printable
+
 BAD_INPUT, FAILURE = 2, 1
 
 _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
@@ -17,7 +19,7 @@ def explain(error: Exception, less_memory: str = "") -> tuple[str, int]:
 
     less_memory: options that need less of it, named where memory ran out.
     """
-    message = _in_one_line(error)
+    message = printable(_in_one_line(error))
     if isinstance(error, MemoryError) or "out of memory" in message.lower():
         return f"{message or 'out of memory'}; try {less_memory or 'a smaller input'}", FAILURE
     full = next((cause for cause in _causes(error) if isinstance(cause, OSError) and cause.errno in _DISK), None)

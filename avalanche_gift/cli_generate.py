@@ -6,11 +6,15 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avalanche_gift.interruption import interruptible
+from avalanche_gift.names import print_line
 
 if TYPE_CHECKING:
     from avalanche_gift.generation.job import Job
     from avalanche_gift.generation.making import TaskPrompts
+
+
+AT_MOST = {"images": 10**7, "drawn": 10**7, "batch_size": 2**20, "attempts": 10**6, "steps": 10**6}
+"""What no store can need, and what would end in an overflow or no memory later."""
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -70,8 +74,7 @@ def generate(arguments: argparse.Namespace) -> int:
     for category in (UserWarning, DeprecationWarning, FutureWarning):  # as `run`: Avalanche's dependencies
         warnings.filterwarnings("ignore", category=category)
     warnings.filterwarnings("default", module="avalanche_gift")
-    with interruptible():
-        _generate(arguments)
+    _generate(arguments)
     return 0
 
 
@@ -99,7 +102,7 @@ def _generate(arguments: argparse.Namespace) -> None:
         model = load_model(filter_name).to(arguments.device or _own_device() or "cpu")
         job.drop_lowest(clip_similarity(model), arguments.drop_lowest, filter_name)
     if sheet is not None:
-        print(f"Contact sheet: {draw_sheet(job.store, sheet)}")
+        print_line(f"Contact sheet: {draw_sheet(job.store, sheet)}")
 
 
 def _filter_name(arguments: argparse.Namespace) -> str | None:
@@ -122,6 +125,9 @@ def job_of(arguments: argparse.Namespace) -> "Job":
     from avalanche_gift.generation.making import meta_of, shard_of_process
     from avalanche_gift.generation.store import SyntheticStore
 
+    for option, most in AT_MOST.items():
+        if (value := getattr(arguments, option)) is not None and value > most:
+            raise ValueError(f"expected --{option.replace('_', '-')} of at most {most}, got {value}")
     if not 0 <= arguments.seed < 2**32:
         raise ValueError(f"expected --seed from 0 to {2**32 - 1}, got {arguments.seed}")
     shard = shard_of_process(arguments.shard)

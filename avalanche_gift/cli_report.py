@@ -7,7 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avalanche_gift.cli_errors import FAILURE, explain
+from avalanche_gift.files import parse_json, read_file
+from avalanche_gift.names import printable
+
 if TYPE_CHECKING:
+    from avalanche_gift.evaluation.results import ResultsError
     from avalanche_gift.report import Experiment, Sheet
 
 
@@ -22,26 +27,49 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def report(arguments: argparse.Namespace) -> int:
-    from avalanche_gift.evaluation import find_runs, format_accuracy, format_table
+    """Returns 1 if some results were left out because they can't be read; raises ResultsError if none can."""
+    from avalanche_gift.evaluation import format_accuracy, format_table
 
-    found = [run for folder in arguments.folders for run in find_runs(folder)]
+    found, unreadable = read_runs(arguments.folders)
+    if not found and unreadable:
+        raise unreadable[0]
+    for error in unreadable:
+        print(f"avalanche-gift: {explain(error)[0]}; left out", file=sys.stderr)
     if not found:
         raise ValueError(f"expected results.json of finished runs below {arguments.folders}, got none")
     results = [result for _, result in found]
     if arguments.matrix:
         for result in results:
-            print(f"{result['strategy']}, seed {result['seed']}\n{format_accuracy(result)}\n")
+            print(f"{printable(result['strategy'])}, seed {result['seed']}\n{format_accuracy(result)}\n")
     for group in comparable(results):
         config = max((result["config"] for result in group), key=lambda config: LOSS in config)
         kind = f" (class-incremental, loss over {LOSSES[config.get(LOSS)]})" if config.get("class_incremental") else ""
-        print(f"{group[0]['benchmark']}{kind}: {' '.join(group[0]['experiences'])}\n{format_table(group)}\n")
+        stream = printable(f"{group[0]['benchmark']}{kind}: {' '.join(group[0]['experiences'])}")
+        print(f"{stream}\n{format_table(group)}\n")
     if arguments.html:
         from avalanche_gift.report import write_page
 
         folders = [Path(folder) for folder in arguments.folders]
         write_page(Path(arguments.html), found, find_sheets(folders), find_experiments(folders))
-        print(f"Page: {arguments.html}")
-    return 0
+        print(f"Page: {printable(arguments.html)}")
+    return FAILURE if unreadable else 0
+
+
+def read_runs(folders: Sequence[str]) -> "tuple[list[tuple[Path, dict[str, Any]]], list[ResultsError]]":
+    """Every readable results file below the folders, with its folder, and an error for each that can't be read.
+
+    Raises ResultsError for a folder that is not there.
+    """
+    from avalanche_gift.evaluation.results import ResultsError, read_results, result_files
+
+    found: list[tuple[Path, dict[str, Any]]] = []
+    unreadable: list[ResultsError] = []
+    for path in [path for folder in folders for path in result_files(folder)]:
+        try:
+            found.append((path.parent, read_results(path)))
+        except ResultsError as error:
+            unreadable.append(error)
+    return found, unreadable
 
 
 LOSS = "class_incremental_loss"
@@ -83,11 +111,11 @@ def find_experiments(folders: Sequence[Path]) -> "list[Experiment]":
     found: list[Experiment] = []
     for path in paths:
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = parse_json(read_file(path))
             picture = path.with_suffix(".png")
-            found.append(Experiment.read(record, picture.read_bytes() if picture.is_file() else None))
-        except (OSError, ValueError) as error:
-            print(f"avalanche-gift: can't read the experiment '{path}': {error}", file=sys.stderr)
+            found.append(Experiment.read(record, read_file(picture) if picture.is_file() else None))
+        except (OSError, ValueError, RecursionError) as error:
+            print("avalanche-gift: " + printable(f"can't read the experiment '{path}': {error}"), file=sys.stderr)
     return found
 
 
@@ -109,7 +137,7 @@ def find_sheets(folders: Sequence[Path]) -> "list[Sheet]":
             # Records have no similarity yet; a page shows it where they do.
             pictures = [(task.picture(record), record.prompt, getattr(record, "similarity", None)) for record in chosen]
         except StoreError as error:
-            print(f"avalanche-gift: {error}", file=sys.stderr)
+            print(f"avalanche-gift: {printable(error)}", file=sys.stderr)
             continue
         if kept:
             sheets.append(Sheet(name if store == "." else f"{name} ({store})", pictures, len(kept)))

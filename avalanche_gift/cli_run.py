@@ -10,12 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from avalanche_gift.cli_errors import FAILURE, explain
 from avalanche_gift.files import parse_json
-from avalanche_gift.interruption import Interrupted, Interruption, interruptible
+from avalanche_gift.interruption import Interruption, interruptible
+from avalanche_gift.names import print_line
 
 if TYPE_CHECKING:
     from avalanche_gift.config import RunConfig
 
 AT_LEAST = {"batch_size": 1, "eval_batch_size": 1, "checkpoint_every": 1, "workers": 0, "l2_weight": 0, "awc_weight": 0}
+MOST = 2**31 - 1
+AT_MOST = {
+    **{"batch_size": 2**20, "eval_batch_size": 2**20, "checkpoint_every": MOST, "workers": 1024, "images": 10**7},
+    **{"epochs": 10**6, "shots": MOST, "max_pictures": MOST, "iterations": MOST},
+}
+"""What no run can need, and what would end in an overflow, no memory or no processes later."""
 NUMERICS = {"precision": "float32", "compile": False, "tf32": False, "gradient_checkpointing": False}
 
 
@@ -125,7 +132,7 @@ def run(arguments: argparse.Namespace) -> int:
     configs = _configs(arguments)
     first = distributed.is_first()
     if (different := differences_of_runs(configs, _settings(arguments))) and first:
-        print(f"Settings other than the paper's: {different}")
+        print_line(f"Settings other than the paper's: {different}")
     out = Path(arguments.out)
     with interruptible() as interruption:
         results, failures = _run_all(configs, arguments, interruption)
@@ -147,6 +154,11 @@ def _check_options(arguments: argparse.Namespace) -> None:
         value = getattr(arguments, option)
         if value is not None and value < least:
             raise ValueError(f"expected --{option.replace('_', '-')} of {least} or more, got {value}")
+    for option, most in AT_MOST.items():
+        given = getattr(arguments, option)
+        for value in given if isinstance(given, list) else [given]:
+            if value is not None and value > most:
+                raise ValueError(f"expected --{option.replace('_', '-')} of at most {most}, got {value}")
     if strange := [seed for seed in arguments.seeds if not 0 <= seed < 2**32]:
         raise ValueError(f"expected --seeds from 0 to {2**32 - 1}, got {strange}")
     steps = arguments.class_incremental or is_class_incremental(arguments.benchmark)
@@ -177,12 +189,11 @@ def _run_all(
                     save_model=arguments.save_model,
                     take_over=arguments.take_over,
                     interruption=interruption,
-                    report=print if distributed.is_first() else lambda text: None,
+                    report=print_line if distributed.is_first() else lambda text: None,
                 )
             )
-        except Interrupted:
-            raise
         except Exception as error:
+            interruption.deferred = False  # raises where a signal came meanwhile, which may also have ended a worker
             if arguments.debug or distributed.size() > 1:  # the other processes would wait for this one for ever
                 raise
             # In words: the error's traceback would keep the run's model and data in memory while the others run.
@@ -203,8 +214,9 @@ def _show(results: list[dict[str, Any]], configs: Sequence["RunConfig"], out: Pa
     has_gift = any(result["strategy"] == "gift" for result in results)
     shown = next((sample_pictures(config) for config in configs if has_gift and config.strategy == "gift"), [])
     draw_summary(results, out / "summary.png", shown)
-    print(f"Curves and synthetic pictures: {out / 'summary.png'}")
-    print(f"Accuracy matrices: avalanche-gift report --matrix {out}\nTraining curves: tensorboard --logdir {out}")
+    print_line(f"Curves and synthetic pictures: {out / 'summary.png'}")
+    print_line(f"Accuracy matrices: avalanche-gift report --matrix {out}")
+    print_line(f"Training curves: tensorboard --logdir {out}")
 
 
 def _settings(arguments: argparse.Namespace, strategy: str | None = None) -> dict[str, Any]:

@@ -61,6 +61,9 @@ class RunConfig:
             raise ValueError(f"expected class_incremental_loss step or seen, got {self.class_incremental_loss!r}")
         if self.test_transform not in ("test", "train"):
             raise ValueError(f"expected test_transform test or train, got {self.test_transform!r}")
+        for name, least in (("train_mb_size", 1), ("eval_mb_size", 1), ("num_workers", 0)):
+            if (value := getattr(self, name)) < least:
+                raise ValueError(f"expected {name} of {least} or more, got {value}")
         nested = {**self.synthetic, **self.options}
         for name, value in {**self.settings(), "synthetic": None, "options": None, **nested}.items():
             try:

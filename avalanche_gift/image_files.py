@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from avalanche_gift.names import is_unicode
+
 ENDINGS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 """Of image files, whatever the case of their letters."""
 
@@ -72,9 +74,12 @@ class Untaken:
 
 
 def class_folders(folder: str | os.PathLike[str]) -> list[str]:
-    """The names of the folders in a folder, sorted, without what systems leave behind."""
+    """The names of the folders in a folder, sorted, without what systems leave behind. ValueError for one in no encoding."""
     with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and not is_left_behind(entry.name))
+        names = sorted(entry.name for entry in entries if entry.is_dir() and not is_left_behind(entry.name))
+    if strange := [name for name in names if not is_unicode(name)]:
+        raise ValueError(f"expected names of folders in UTF-8 in {folder}, got {strange[0]!r}; give it another")
+    return names
 
 
 def image_files(folder: str | os.PathLike[str], untaken: Untaken | None = None) -> list[str]:

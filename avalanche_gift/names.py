@@ -1,4 +1,4 @@
-"""Choosing by name, with an error that helps."""
+"""Choosing by name, with an error that helps, and showing names from anywhere."""
 
 import difflib
 from collections.abc import Iterable
@@ -6,6 +6,26 @@ from typing import NoReturn
 
 SHOWN = 40
 """Names that an error lists."""
+
+
+def printable(text: object) -> str:
+    """The text in one line, safe for a terminal and a table: control characters, escape sequences, line ends, marks that turn
+    the direction of writing and lone surrogates (of file names in no encoding) as Python escapes them.
+
+    >>> printable("blue\\x1b[2J\\nsky")
+    'blue\\\\x1b[2J\\\\nsky'
+    """
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in str(text))
+
+
+def is_unicode(text: str) -> bool:
+    """Whether UTF-8 can hold the text: not with lone surrogates, which JSON may hold and file names in no encoding have."""
+    return text.isascii() or not any("\ud800" <= each <= "\udfff" for each in text)
+
+
+def print_line(text: object) -> None:
+    """Prints a text as one line."""
+    print(printable(text))
 
 
 def check_name(kind: str, name: str, available: Iterable[str]) -> str:

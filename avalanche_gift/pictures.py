@@ -6,6 +6,8 @@ from typing import Any
 
 from PIL import EpsImagePlugin, ExifTags, Image
 
+from avalanche_gift.files import check_file
+
 _WHITE = 2**16 - 1
 """Of 16-bit grey."""
 
@@ -36,8 +38,9 @@ def open_rgb(path: str | Path, *, exif_orientation: bool = True) -> Image.Image:
     """An image file in 8-bit RGB, upright, the first image of several.
 
     exif_orientation: False for the pixels as the file stores them (of TIFF files, Pillow turns them all the same).
-    Raises what Pillow does, or ValueError as `eight_bits`.
+    Raises what Pillow does, ValueError as `eight_bits`, or NotAFile (an OSError), for a named pipe and the like.
     """
+    check_file(path)
     with Image.open(path) as file:
         picture = upright(file) if exif_orientation else eight_bits(file)
         if picture.mode == "P" and "transparency" in picture.info:

@@ -12,6 +12,7 @@ from avalanche.logging import BaseLogger, TensorboardLogger, TextLogger
 from matplotlib.figure import Figure
 
 from avalanche_gift.evaluation.units import UNITS, unit_of
+from avalanche_gift.files import NotAFile, read_file
 
 LOG, SCALARS = "log.txt", "csv/scalars.csv"
 TEXTS = (LOG, SCALARS)
@@ -65,6 +66,7 @@ def open_loggers(
     sizes: of the files at the checkpoint that the run goes on from, as `log_sizes` gave them; what was written after it is cut
     off. None: begin anew. about: the configuration, which a new log begins with.
     """
+    _refuse_others(folder)
     kept = {name: _head(folder / name, size) for name, size in (sizes or {}).items() if name in TEXTS}
     for path in folder.glob(EVENTS):
         if size := (sizes or {}).get(_name(path, folder)):
@@ -91,6 +93,18 @@ def open_loggers(
         yield [tensorboard, ScalarsLogger(scalars), RunLog(log)]
 
 
+def _refuse_others(folder: Path) -> None:
+    """Raises NotAFile for a link, which would be followed to write over its target, and for a named pipe and the like."""
+    for path in (folder / "csv", folder / "tensorboard"):
+        if path.is_symlink() or (path.exists() and not path.is_dir()):
+            raise NotADirectoryError(
+                f"expected a folder of this run's own at {path}, got a link or something else; remove it, or use another --out"
+            )
+    for path in (*(folder / name for name in (*TEXTS, *FORMER)), *folder.glob(EVENTS)):
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise NotAFile(path)
+
+
 def log_sizes(folder: Path, loggers: Sequence[Any] = ()) -> dict[str, int]:
     """Bytes of the log files so far, once the loggers have written what they hold."""
     for logger in loggers:
@@ -106,7 +120,7 @@ def _name(path: Path, folder: Path) -> str:
 
 def _head(path: Path, size: int) -> str:
     """What the loggers had written by then; nothing where someone has removed the file."""
-    return path.read_bytes()[:size].decode("utf-8", errors="replace") if path.is_file() else ""
+    return read_file(path)[:size].decode("utf-8", errors="replace") if path.is_file() else ""
 
 
 def _with_units(scalars: str) -> str:

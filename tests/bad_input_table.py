@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import spoilt
 import torch
+from bad_input_hostile import HOSTILE_FILES
 from PIL import Image
 from spoilt import (
     AHEAD,
@@ -30,6 +31,7 @@ from spoilt import (
     configured,
     generating,
     in_red,
+    listing,
     named,
     patched,
     raiser,
@@ -147,11 +149,6 @@ PICTURES = [
     ("no such reference pictures", nothing, setting("zscl.pictures=nowhere", "zscl"), 2,
      "expected a folder of reference pictures"),
 ]  # fmt: skip
-
-
-def listing(text, name="prompts.csv"):
-    """Another list of prompts for the source."""
-    return both(removed("source/prompts.csv"), written(f"source/{name}", text))
 
 
 PROMPTS = [
@@ -488,7 +485,7 @@ FILES = [
      f"can't read '{META}': expected an object of JSON, got list; put it back"),
     ("nested settings of a store", written(META, "[" * 100_000), AHEAD, 2,
      f"can't read '{META}': brackets nested too deeply; put it back"),
-    ("pictures of another task", altered(META, '"cold"', '"warm"'), AHEAD, 2,
+    ("pictures of another task", both(altered(META, '"cold"', '"warm"'), altered(META, '"check"', '"former"')), AHEAD, 2,
      "expected pictures of the task 'cold' in 'ahead/task-00', found those of 'warm'"),
     ("texts for dropped pictures", written("ahead/task-00/dropped.json", '{"indices": ["1"]}'), AHEAD, 2,
      r"dropped\.json': expected a list of indices, got \['1'\]; remove that file"),
@@ -511,6 +508,7 @@ TABLE = [
     *PATHS,
     *TASKS,
     *PICTURES,
+    *HOSTILE_FILES,
     *PROMPTS,
     *CLASSES,
     *MODELS,

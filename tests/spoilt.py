@@ -120,6 +120,41 @@ def written(path: str | Path, content: str | bytes) -> Spoiler:
     return spoil
 
 
+def piped(path: str | Path) -> Spoiler:
+    """A named pipe, at which a reader would wait for ever, in the place of whatever is there."""
+
+    def spoil(patch: pytest.MonkeyPatch) -> None:
+        Path(path).unlink(missing_ok=True)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        os.mkfifo(path)
+
+    return spoil
+
+
+def linked(path: str | Path, target: str) -> Spoiler:
+    """A link to something outside, which must not be written over."""
+
+    def spoil(patch: pytest.MonkeyPatch) -> None:
+        Path(path).unlink(missing_ok=True)
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        Path(path).symlink_to(Path(target).resolve())
+
+    return spoil
+
+
+def with_fields(path: str | Path, change: Callable[[dict[str, Any]], Any]) -> Spoiler:
+    """A results file with other values and the checksum that goes with them, as someone who wants to do harm would write."""
+
+    def spoil(patch: pytest.MonkeyPatch) -> None:
+        results = json.loads(Path(path).read_text())
+        del results["sha256"]
+        results = change(results)
+        checksum = hashlib.sha256(json.dumps(results, sort_keys=True).encode()).hexdigest()
+        Path(path).write_text(json.dumps({**results, "sha256": checksum}))
+
+    return spoil
+
+
 def removed(path: str) -> Spoiler:
     return lambda patch: shutil.rmtree(path) if Path(path).is_dir() else Path(path).unlink()
 
@@ -145,6 +180,11 @@ def altered(path: str, old: str, new: str) -> Spoiler:
 
 def patched(target: str, value: Any) -> Spoiler:
     return lambda patch: patch.setattr(target, value)
+
+
+def listing(text: str | bytes, name: str = "prompts.csv") -> Spoiler:
+    """Another list of prompts for the source."""
+    return both(removed("source/prompts.csv"), written(f"source/{name}", text))
 
 
 # ---- pictures and tasks

@@ -1,16 +1,12 @@
 """Checkpoint files: what is written is read again, and what is cut, altered, newer or hostile is refused by name."""
 
 import json
-import os
 import random
-import socket
-import time
 
 import numpy as np
 import pytest
 import torch
 
-from avalanche_gift.lock import LOCK, LockedError, locked
 from avalanche_gift.training.checkpoint_files import INDEX, CheckpointError, Checkpoints, random_state, restore_random_state
 
 STATE = {
@@ -114,39 +110,3 @@ def test_all_generators_go_on_where_they_were(checkpoints):
     random.seed(1), np.random.seed(1), torch.manual_seed(1)
     restore_random_state(checkpoints.read(0, 5)["random"])
     assert [random.gauss(0, 1), np.random.standard_normal(), torch.rand(2).tolist()] == wanted
-
-
-def test_a_folder_is_held_by_one_process_and_freed_after_it(tmp_path):
-    with locked(tmp_path):
-        holder = json.loads((tmp_path / LOCK).read_text())
-        assert (holder["host"], holder["pid"]) == (socket.gethostname(), os.getpid())
-    assert not list(tmp_path.iterdir())
-
-
-def hold(folder, **changes):
-    holder = {"host": socket.gethostname(), "pid": os.getppid(), "since": time.time() - 300, **changes}
-    (folder / LOCK).write_text(json.dumps(holder))
-
-
-def test_a_living_holder_is_named_with_host_number_and_age(tmp_path):
-    hold(tmp_path)
-    with (
-        pytest.raises(LockedError, match=rf"process {os.getppid()} on {socket.gethostname()} has it since 5 minutes"),
-        locked(tmp_path),
-    ):
-        pass
-    assert (tmp_path / LOCK).exists()
-
-
-def test_a_dead_holder_of_this_host_is_followed_at_once(tmp_path):
-    hold(tmp_path, pid=2**22 + 1)
-    with locked(tmp_path):
-        assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()
-
-
-def test_another_hosts_holder_is_followed_only_when_asked_to(tmp_path):
-    hold(tmp_path, host="elsewhere")
-    with pytest.raises(LockedError, match="--take-over"), locked(tmp_path):
-        pass
-    with locked(tmp_path, take_over=True):
-        assert json.loads((tmp_path / LOCK).read_text())["pid"] == os.getpid()

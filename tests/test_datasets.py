@@ -15,6 +15,7 @@ import pytest
 import torch
 from layouts import shade
 from PIL import Image
+from spoilt import flipped
 from test_streams import make_folders
 from torchvision import datasets as tv
 from torchvision.datasets.utils import calculate_md5
@@ -27,6 +28,7 @@ from avalanche_gift.benchmarks.dataset_check import check_dataset
 from avalanche_gift.benchmarks.datasets import DamagedDataset, MissingDataset, read_dataset
 from avalanche_gift.benchmarks.sources import SOURCES
 from avalanche_gift.benchmarks.transforms import clip_transforms
+from avalanche_gift.files import NotAFile
 
 # ---- StanfordCars
 
@@ -390,6 +392,38 @@ def test_a_damaged_cache_file_is_made_again_and_an_interrupted_one_is_not_kept(f
         with pytest.raises(OSError, match="No space left"):
             ClassFolders(folders, **options)
     assert files_of(cache) == []
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(flipped(path.read_bytes())),
+        lambda path: np.save(path, 255 - np.load(path)),
+        lambda path: np.save(path, np.load(path)[:, :8]),
+        lambda path: np.save(path, np.load(path)),  # a file of an earlier release, without a checksum
+    ],
+    ids=["a flipped bit", "inverted", "another shape", "no checksum"],
+)
+def test_an_altered_cache_file_is_made_again(folders, tmp_path, damage):
+    cache = tmp_path / "cache"
+    options = {"train_transform": None, "eval_transform": plain_rgb(), "cache_dir": cache}
+    expected = tensors(ClassFolders(folders, **options))
+    before = {path: path.read_bytes() for path in cache.iterdir()}
+    for path in before:
+        damage(path)
+    assert all(torch.equal(a, b) for a, b in zip(tensors(ClassFolders(folders, **options)), expected, strict=True))
+    assert {path: path.read_bytes() for path in cache.iterdir()} == before
+
+
+def test_a_cache_file_that_is_a_named_pipe_is_refused_by_name(folders, tmp_path):
+    cache = tmp_path / "cache"
+    options = {"train_transform": None, "eval_transform": plain_rgb(), "cache_dir": cache}
+    ClassFolders(folders, **options)
+    path = next(cache.iterdir())
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(NotAFile, match=path.name):
+        ClassFolders(folders, **options)
 
 
 def test_cached_pictures_go_to_other_processes_without_their_bytes(folders, tmp_path):

@@ -1,10 +1,16 @@
 """Pictures kept for other runs are those that would have been made."""
 
+import io
+import os
+import shutil
+
 import numpy as np
 import pytest
+from spoilt import flipped
 from test_policies import Noting
 
 from avalanche_gift.config import RunConfig
+from avalanche_gift.files import _SEAL_LENGTH as SEAL, NotAFile
 from avalanche_gift.generation import KeptPictures
 from avalanche_gift.run import run
 
@@ -36,7 +42,32 @@ def test_another_generator_is_not_given_these_pictures(tmp_path):
     assert other.prompts == [PROMPTS]
 
 
-@pytest.mark.parametrize("damage", [lambda whole: whole[:-10], lambda whole: b"", lambda whole: b"\x80\x04" + whole])
+def resaved(change):
+    """The pictures as someone else might have written them."""
+
+    def damage(whole):
+        content = io.BytesIO()
+        np.save(content, change(np.load(io.BytesIO(whole))))
+        return content.getvalue()
+
+    return damage
+
+
+DAMAGES = {
+    "cut": lambda whole: whole[:-10],
+    "empty": lambda whole: b"",
+    "something before": lambda whole: b"\x80\x04" + whole,
+    "something behind": lambda whole: whole + b"\0",
+    "a flipped bit": flipped,
+    "a bit of the heading": lambda whole: whole.replace(b"False", b"True ", 1),
+    "inverted": resaved(lambda pixels: 255 - pixels),
+    "another shape": resaved(lambda pixels: pixels.reshape(len(pixels), 1, -1, 3)),
+    "without a checksum, as before": resaved(lambda pixels: pixels),
+    "inverted under the old checksum": lambda whole: resaved(lambda pixels: 255 - pixels)(whole) + whole[-SEAL:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_file_is_made_again(damage, tmp_path):
     generator = Noting()
     made = KeptPictures(generator, tmp_path).generate(PROMPTS, SEEDS)
@@ -60,3 +91,26 @@ def test_a_run_with_kept_pictures_has_the_numbers_of_one_without(tmp_path):
     assert weights("first", kept) == without
     assert len(list((tmp_path / "kept").iterdir())) == 2, "one file a task"
     assert weights("second", kept) == without
+
+
+def test_a_whole_file_under_the_name_of_another_is_made_again(tmp_path):
+    generator = Noting()
+    kept = KeptPictures(generator, tmp_path)
+    kept.generate(PROMPTS, SEEDS)
+    (first,) = tmp_path.iterdir()
+    other = kept.generate(PROMPTS, [5, 6])
+    (second,) = set(tmp_path.iterdir()) - {first}
+    shutil.copy(first, second)
+    assert pixels(kept.generate(PROMPTS, [5, 6])) == pixels(other)
+    assert len(generator.prompts) == 3
+
+
+def test_what_is_no_file_is_refused_by_name(tmp_path):
+    kept = KeptPictures(Noting(), tmp_path)
+    kept.generate(PROMPTS, SEEDS)
+    (file,) = tmp_path.iterdir()
+    for make in (os.mkfifo, os.mkdir):
+        file.rmdir() if file.is_dir() else file.unlink()
+        make(file)
+        with pytest.raises(NotAFile, match=file.name):
+            kept.generate(PROMPTS, SEEDS)

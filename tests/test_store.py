@@ -1,6 +1,7 @@
 import contextlib
 import errno
 import json
+import os
 
 import pytest
 from pictures_made import Noise, contents, fill, planned
@@ -14,6 +15,7 @@ from avalanche_gift.generation import (
     manifest as manifest_module,
     store as store_module,
 )
+from avalanche_gift.generation.manifest import sealed
 
 
 @pytest.fixture
@@ -62,8 +64,8 @@ def test_the_differing_field_is_named(store):
 
 def test_other_versions_are_no_obstacle(store):
     path = store.root / "task-00" / "meta.json"
-    meta = json.loads(path.read_text()) | {"versions": {"torch": "1.0"}}
-    path.write_text(json.dumps(meta))
+    meta = store.task(0).meta() | {"versions": {"torch": "1.0"}}
+    path.write_text(json.dumps(sealed(meta)))
     assert fill(store, Noise(), planned()) == 0
 
 
@@ -109,7 +111,7 @@ def test_an_unreadable_picture_is_named_and_made_again(store, damage):
 def test_disk_full_is_one_error_and_what_exists_stays_valid(tmp_path, monkeypatch):
     store, real = SyntheticStore(tmp_path / "store"), store_module.write_aside
 
-    def full(path, content):
+    def full(path, content, label=""):
         if path.name == "00005.png":
             raise OSError(errno.ENOSPC, "No space left on device")
         real(path, content)
@@ -156,10 +158,106 @@ def test_parts_wait_while_one_is_written(tmp_path):
 def test_half_written_files_of_a_killed_process_are_removed(store):
     folder = store.root / "task-00"
     (folder / "manifest.jsonl").unlink()
-    (folder / ".00001.png.abc").write_bytes(b"half")
-    (folder / ".00002.png.abc").write_bytes(b"of another process, which may still write it")
+    (folder / ".00001.png.2-of-3.abc").write_bytes(b"half")
+    others = [".00001.png.1-of-2.abc", ".00001.png.2-of-33.abc", ".00002.png.3-of-3.abc", ".00003.png.abc"]
+    for name in others:
+        (folder / name).write_bytes(b"of another process, which may still write it")
     fill(store, Noise(), planned(), shard=(2, 3))
-    assert [path.name for path in folder.glob(".0*")] == [".00002.png.abc"]
+    assert sorted(path.name for path in folder.glob(".0*")) == others
+
+
+def test_overlapping_parts_of_one_store_leave_each_others_half_written_files_alone(tmp_path, monkeypatch):
+    """1/2 beside 1/4, 2/2 beside 4/4, and a part of one beside all of them: the first has a picture half written."""
+    for number, (writing, starting) in enumerate([((1, 4), (1, 2)), ((4, 4), (2, 2)), ((3, 4), (1, 1)), ((1, 1), (1, 2))]):
+        store = SyntheticStore(tmp_path / f"store-{number}")
+        real = os.replace
+
+        def replaced(aside, path, store=store, starting=starting, real=real):
+            if str(path).endswith(".png"):
+                with monkeypatch.context() as patch:
+                    patch.setattr(os, "replace", real)
+                    fill(store, Noise(), planned()[:1], shard=starting)
+            real(aside, path)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", replaced)
+            fill(store, Noise(), planned()[:1], shard=writing)
+        fill(store, Noise(), planned()[:1])
+        assert len(store.task(0).pairs(6)[0]) == 6
+
+
+def test_half_written_files_of_all_parts_are_gone_once_they_are_merged(tmp_path):
+    store = SyntheticStore(tmp_path / "store")
+    fill(store, Noise(), planned()[:1], shard=(1, 2))
+    for name in (".00001.png.2-of-4.abc", ".00003.png.abc"):
+        (store.root / "task-00" / name).write_bytes(b"half")
+    fill(store, Noise(), planned()[:1], shard=(2, 2))
+    assert not list((store.root / "task-00").glob(".0*"))
+    assert len(store.task(0).pairs(6)[0]) == 6
+
+
+# ---- checksums
+
+
+def drop_check(path):
+    """A file of an earlier release, or one that someone has altered and whose checksums he has taken out."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.suffix == ".jsonl" else None
+    if lines is None:
+        values = json.loads(path.read_text())
+        del values["check"]
+        path.write_text(json.dumps(values))
+    else:
+        rows = [{name: value for name, value in line.items() if name != "check"} for line in lines]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.mark.parametrize(("name", "old", "new"), [("meta.json", '"food"', '"fool"'), ("dropped.json", "[1, 4]", "[1, 5]")])
+def test_an_altered_file_of_a_store_is_named(store, name, old, new):
+    store.task(1).drop([1, 4], share=0.4)
+    path = store.root / "task-01" / name
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(StoreError, match=rf"can't read '.*{name}': the checksum .*: altered; put it back"):
+        store.task(1).meta(), store.task(1).kept()
+
+
+def test_a_line_whose_checksum_was_taken_out_is_named(store):
+    drop_check(store.root / "task-00" / "manifest.jsonl")
+    with pytest.raises(StoreError, match=r"line 1: .*a checksum as `check`, got none: altered; remove that line"):
+        store.task(0).records()
+
+
+def test_a_store_of_an_earlier_release_without_checksums_is_read_and_gone_on_with(store):
+    for path in (store.root / "task-00").glob("m*.json*"):
+        drop_check(path)
+    assert len(store.task(0).pairs(6)[0]) == 6
+    path = store.root / "task-00" / "manifest.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:4]))
+    assert fill(store, Noise(), planned()) == 2
+    assert len(store.task(0).pairs(6)[0]) == 6
+
+
+# ---- what is no file
+
+
+@pytest.mark.parametrize("name", ["meta.json", "dropped.json", "manifest.jsonl", "00000.png"])
+def test_a_named_pipe_in_a_store_is_refused_by_name(store, name):
+    path = store.root / "task-00" / name
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    with pytest.raises(StoreError, match=rf"{name}.*a named pipe, not a file"):
+        store.task(0).pairs(6)
+
+
+def test_a_manifest_is_not_written_through_a_link_or_into_a_named_pipe(store, tmp_path):
+    path, target = store.root / "task-00" / "manifest-1-of-2.jsonl", tmp_path / "target"
+    target.write_text("precious")
+    for make in (os.mkfifo, lambda path: os.symlink(target, path)):
+        make(path)
+        with pytest.raises(StoreError, match=r"can.t write .*manifest-1-of-2"), store.task(0).writer(shard=(1, 2)):
+            pass
+        path.unlink()
+    assert target.read_text() == "precious"
 
 
 def test_jpeg_is_what_pillow_makes_by_default(tmp_path):
@@ -263,10 +361,10 @@ def test_a_part_merged_while_it_is_read_is_read_from_the_whole(tmp_path, monkeyp
             fill(store, Noise(), planned()[:1], shard=(number, 2))
     reader = store.task(0)
 
-    def merged_meanwhile(path):
+    def merged_meanwhile(path, **options):
         monkeypatch.setattr(store_module, "read_manifest", real)
         assert SyntheticStore(store.root).task(0).merge()
-        return real(path)
+        return real(path, **options)
 
     monkeypatch.setattr(store_module, "read_manifest", merged_meanwhile)
     assert sorted(reader.records()) == list(range(6))

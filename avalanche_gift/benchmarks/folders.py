@@ -11,9 +11,9 @@ from avalanche.benchmarks.scenarios import CLScenario
 from avalanche_gift.benchmarks.image_list import ImageList
 from avalanche_gift.benchmarks.pictures import Pictures
 from avalanche_gift.benchmarks.stream import Task, clip_benchmark, in_order
-from avalanche_gift.files import parse_json
+from avalanche_gift.files import parse_json, read_file
 from avalanche_gift.image_files import ENDINGS, Untaken, by_class, class_folders
-from avalanche_gift.names import check_name
+from avalanche_gift.names import check_name, is_unicode
 from avalanche_gift.pictures import open_rgb
 from avalanche_gift.prompts import DEFAULT_TEMPLATES
 from avalanche_gift.wordnet import folder_class_names
@@ -128,7 +128,7 @@ def _classes(folder: Path) -> tuple[list[str], list[str]]:
     if not found:
         raise FileNotFoundError(f"expected a folder of pictures for each class in {folder / 'train'}, got none")
     order, names = found, {}
-    if (path := folder / "classes.json").is_file():
+    if (path := folder / "classes.json").exists():
         described = _described(path)
         order, names = described.get("classes", found), described.get("names", {})
         for name in names:
@@ -142,7 +142,7 @@ def _classes(folder: Path) -> tuple[list[str], list[str]]:
 def _described(path: Path) -> dict[str, Any]:
     """A `classes.json`. Raises ValueError where it is not as `ClassFolders` says."""
     try:
-        described = parse_json(path.read_bytes())
+        described = parse_json(read_file(path))
     except ValueError as error:
         raise ValueError(f"expected JSON in {path}: {error}") from None
     if not isinstance(described, dict) or not described.keys() & {"classes", "names"}:
@@ -151,9 +151,13 @@ def _described(path: Path) -> dict[str, Any]:
     order, names = described.get("classes", []), described.get("names", {})
     if not isinstance(order, list) or not all(isinstance(name, str) for name in order):
         raise ValueError(f"expected a list of class folders as the classes of {path}, got {order!r}")
-    if not isinstance(names, dict) or not all(isinstance(name, str) and name.strip() for name in names.values()):
+    if not isinstance(names, dict) or not all(map(_is_name, names.values())):
         raise ValueError(f"expected names that are no empty texts, by class folder, as the names of {path}, got {names!r}")
     return described
+
+
+def _is_name(name: Any) -> bool:
+    return isinstance(name, str) and bool(name.strip()) and is_unicode(name)
 
 
 def _is_whole(folder: Path) -> bool:

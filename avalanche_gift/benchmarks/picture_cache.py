@@ -15,7 +15,8 @@ from torch.utils.data import Dataset
 from torchvision.transforms import Compose, Normalize, ToTensor
 from tqdm import tqdm
 
-from avalanche_gift.files import open_aside
+from avalanche_gift.files import is_sealed, open_sealed
+from avalanche_gift.names import printable
 
 _RESIZING = ("Resize", "CenterCrop", "CenterCropOrPad", "ResizeMaxSize", "MaybeConvertMode")
 
@@ -38,8 +39,10 @@ class CachedPictures(Dataset):
     """A test set whose items are `CachedPicture`s; the array [N, H, W, 3] of bytes is made here where there is none yet.
 
     The file is named after a digest of the data set, the transform, the files (path, size, time) and the versions of PIL and
-    torchvision. It is written aside and renamed, so that it is whole or not there; a damaged one is made again.
-    Raises ValueError for a transform that can't be cached, OSError for a picture that can't be read or a full disk.
+    torchvision. It is written aside and renamed, so that it is whole or not there, and ends in a checksum, which is verified
+    here: a damaged file is made again, and so is one of earlier releases, which had no checksum.
+    Raises ValueError for a transform that can't be cached, OSError for a picture that can't be read, a full disk, or something
+    else than a file in the cache file's place.
     """
 
     def __init__(self, source: Any, *, name: str, transform: Callable[[Any], Any], folder: str | Path):
@@ -48,7 +51,7 @@ class CachedPictures(Dataset):
         self._array: np.ndarray | None = None
         resize, _ = split_transform(transform)
         self.path = Path(folder) / f"{re.sub(r'[^A-Za-z0-9]+', '-', name)}-{_digest(source, name, resize)}.npy"
-        if not self._is_whole():
+        if not is_sealed(self.path):
             _write(self.path, source, resize, name)
 
     @property
@@ -66,15 +69,6 @@ class CachedPictures(Dataset):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_array": None}
-
-    def _is_whole(self) -> bool:
-        try:
-            found = np.load(self.path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError, EOFError):
-            return False
-        if not isinstance(found, np.ndarray):  # an archive of arrays
-            return False
-        return found.dtype == np.uint8 and found.ndim == 4 and found.shape[0] == len(self) and found.shape[3] == 3
 
 
 class FromOriginal:
@@ -134,9 +128,9 @@ def _fingerprint(source: Any) -> str:
 
 def _write(path: Path, source: Any, resize: Compose, name: str) -> None:
     """Pictures one after the other behind numpy's header: a full disk is an error here, and not a crash as in a mapping."""
-    with open_aside(path) as file:
+    with open_sealed(path) as file:
         shape: tuple[int, ...] | None = None
-        for index in tqdm(range(len(source)), desc=f"{name}: resizing test pictures", leave=False, disable=None):
+        for index in tqdm(range(len(source)), desc=f"{printable(name)}: resizing test pictures", leave=False, disable=None):
             pixels = np.asarray(_rgb(resize(source[index][0]), name))
             if shape is None:
                 shape = pixels.shape

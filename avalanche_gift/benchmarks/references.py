@@ -1,6 +1,7 @@
 """Pictures and texts that belong to no task, for methods that distil on a broad reference set."""
 
 import csv
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 
 from avalanche_gift.benchmarks.pictures import PictureError
+from avalanche_gift.files import read_file
 from avalanche_gift.image_files import ENDINGS, Untaken, image_files
 from avalanche_gift.pictures import open_rgb
 
@@ -61,7 +63,7 @@ def read_texts(path: str | os.PathLike[str]) -> list[str]:
     """
     path = Path(path)
     if path.suffix == ".txt":
-        texts = path.read_text(encoding="utf-8-sig").split("\n")
+        texts = _text(path).replace("\r", "\n").split("\n")
     elif path.suffix in (".csv", ".tsv"):
         texts = _column(path)
     else:
@@ -72,8 +74,15 @@ def read_texts(path: str | os.PathLike[str]) -> list[str]:
     return kept
 
 
+def _text(path: Path) -> str:
+    try:
+        return read_file(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"expected texts in UTF-8 in '{path}', got {error}; save it in that encoding") from error
+
+
 def _column(path: Path) -> list[str]:
-    with open(path, encoding="utf-8-sig", newline="") as file:
+    with io.StringIO(_text(path), newline="") as file:
         rows: Any = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",")
         column = next((name for name in CAPTION_COLUMNS if name in (rows.fieldnames or ())), None)
         if column is None:

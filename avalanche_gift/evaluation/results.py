@@ -16,7 +16,8 @@ from typing import Any
 
 import jsonschema
 
-from avalanche_gift.files import write_aside
+from avalanche_gift.files import parse_json, read_file, write_aside
+from avalanche_gift.names import is_unicode
 
 from .metrics import at_once_metrics, continual_metrics
 
@@ -61,16 +62,18 @@ def read_results(path: str | os.PathLike[str]) -> dict[str, Any]:
     """One run's results, checked.
 
     Raises ResultsError where the file can't be read, is no JSON, was altered since it was written (by its checksum; files
-    of earlier releases have none), breaks the schema, holds NaN or infinity, has an `accuracy` that is not (m + 1) x n for
-    its n experiences and m trainings, or `metrics` that differ by more than 1e-6 from those of `accuracy`.
+    of earlier releases have none), breaks the schema, holds NaN, infinity, a number beyond 1e18 outside its configuration or
+    text that is no Unicode, has an `accuracy` that is not (m + 1) x n for its n experiences and m trainings, or `metrics`
+    that differ by more than 1e-6 from those of `accuracy`.
     """
     path = Path(path)
     try:
-        results = json.loads(path.read_text(encoding="utf-8"))
+        results = parse_json(read_file(path).decode("utf-8"))
     except OSError as error:
         raise ResultsError(f"{path}: expected a readable results file, got {error.strerror or error}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise ResultsError(f"{path}: expected JSON in UTF-8, got {error}") from error
+    _check_values(path, results)
     stated = results.pop(CHECKSUM, None) if isinstance(results, dict) else None
     if stated is not None and stated != (found := _checksum(results)):
         raise ResultsError(
@@ -101,10 +104,15 @@ def find_results(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
 def find_runs(folder: str | os.PathLike[str]) -> list[tuple[Path, dict[str, Any]]]:
     """As `find_results`, each with the folder it lies in."""
+    return [(path.parent, read_results(path)) for path in result_files(folder)]
+
+
+def result_files(folder: str | os.PathLike[str]) -> list[Path]:
+    """Every `results.json` in a folder and below, unread, in the order of their paths; ResultsError if there is no folder."""
     folder = Path(folder)
     if not folder.is_dir():
         raise ResultsError(f"{folder}: expected a folder with results.json files, got no folder")
-    return [(path.parent, read_results(path)) for path in sorted(folder.rglob("results.json"))]
+    return sorted(folder.rglob("results.json"))
 
 
 def software_versions() -> dict[str, str]:
@@ -126,8 +134,7 @@ def _validator() -> jsonschema.Draft202012Validator:
 
 def _check(path: Path, results: Any) -> None:
     """Raise ResultsError for the first thing wrong with `results`, which came out of JSON."""
-    for where, value in _non_finite(results, "$"):
-        raise ResultsError(f"{path}: expected a finite number at {where}, got {value}")
+    _check_values(path, results)
     error = jsonschema.exceptions.best_match(_validator().iter_errors(results))
     if error is not None:
         raise ResultsError(f"{path}: {_explain(error)}")
@@ -146,12 +153,36 @@ def _check(path: Path, results: Any) -> None:
             raise ResultsError(f"{path}: expected {expected} at $.metrics.{name}, as $.accuracy gives, got {value}")
 
 
-def _non_finite(value: Any, where: str) -> Iterator[tuple[str, float]]:
+_MOST = 1e18
+"""Beyond any second, byte and count; larger numbers overflow where they are averaged or printed."""
+
+
+_DEEPEST = 20
+"""Levels of lists and objects; results have four. Python's stack would end somewhere beyond."""
+
+
+def _check_values(path: Path, results: Any) -> None:
+    for where, wanted, value in _strange(results, "$"):
+        raise ResultsError(f"{path}: expected {wanted} at {where}, got {reprlib.repr(value)}")
+
+
+def _strange(value: Any, where: str, depth: int = 0) -> Iterator[tuple[str, str, Any]]:
+    """Where a value is that JSON can hold but nothing here can work with, what was expected, and the value."""
+    most = 2**63 if where.startswith("$.config") else _MOST
     if isinstance(value, float) and not math.isfinite(value):
-        yield where, value
+        yield where, "a finite number", value
+    elif isinstance(value, int | float) and abs(value) > most and (isinstance(value, int) or most == _MOST):
+        yield where, f"a number of at most {float(most):.0e}", value
+    elif isinstance(value, str) and not is_unicode(value):
+        yield where, "text in Unicode", value
+    if depth > _DEEPEST:
+        yield where, f"at most {_DEEPEST} levels of brackets", value
+        return
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:
-        yield from _non_finite(item, f"{where}.{key}" if isinstance(key, str) else f"{where}[{key}]")
+        if isinstance(key, str) and not is_unicode(key):
+            yield where, "names in Unicode", key
+        yield from _strange(item, f"{where}.{key}" if isinstance(key, str) else f"{where}[{key}]", depth + 1)
 
 
 def _explain(error: jsonschema.ValidationError) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
+from avalanche_gift.names import printable
+
 from .results import training_order
 
 __all__ = ["format_accuracy", "format_table"]
@@ -86,6 +88,7 @@ def _mean_std(values: Sequence[float], digits: int) -> str:
 
 def _align(lines: Sequence[Sequence[str]]) -> list[str]:
     """First column to the left, all others to the right."""
+    lines = [[printable(cell) for cell in line] for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return ["  ".join(_pad(k, cell, widths[k]) for k, cell in enumerate(line)).rstrip() for line in lines]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import hashlib
+import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -70,6 +71,8 @@ class DiffusersGenerator:
         for name, number in (("a batch_size", batch_size), ("num_inference_steps", num_inference_steps)):
             if number < 1:
                 raise ValueError(f"expected {name} of 1 or more, came {number}")
+        if not math.isfinite(guidance_scale):
+            raise ValueError(f"expected a finite guidance_scale, got {guidance_scale}")
         if taken := sorted({"prompt", "generator"} & call_kwargs.keys()):
             raise ValueError(f"came {' and '.join(taken)}: generate(prompts, seeds) passes these to the pipeline")
         if cpu_offload and device is not None and str(device) == "cpu":

@@ -14,9 +14,10 @@ from typing import Any
 
 from PIL import Image
 
-from avalanche_gift.files import parse_json
+from avalanche_gift.files import check_file, parse_json, read_file
 from avalanche_gift.generation.protocol import check_lengths
 from avalanche_gift.image_files import ENDINGS, Untaken, by_class, class_folders, is_image
+from avalanche_gift.names import is_unicode
 from avalanche_gift.pictures import eight_bits, upright
 from avalanche_gift.prompts import fill
 from avalanche_gift.wordnet import folder_class_names
@@ -182,7 +183,7 @@ def _json_records(listing: Path) -> Iterator[tuple[int, Any]]:
 
 def _text(listing: Path) -> str:
     try:
-        return listing.read_bytes().decode("utf-8-sig")  # as it is: line ends may stand in a quoted prompt
+        return read_file(listing).decode("utf-8-sig")  # as it is: line ends may stand in a quoted prompt
     except UnicodeDecodeError as error:
         raise ValueError(f"'{listing}' is not UTF-8: {error}; save it in that encoding") from error
 
@@ -195,6 +196,8 @@ def _entry(root: Path, record: Any, where: str) -> tuple[Path, str]:
         raise ValueError(f"{where}: expected a file and a prompt as text, came {record!r}")
     if not prompt.strip():
         raise ValueError(f"{where}: the prompt of {file!r} is empty")
+    if not is_unicode(prompt):
+        raise ValueError(f"{where}: expected a prompt in Unicode, got {prompt!r}")
     return _inside(root, file, where), prompt
 
 
@@ -212,6 +215,7 @@ def _inside(root: Path, file: str, where: str) -> Path:
 def load_image(path: Path, *, exif_orientation: bool = True) -> Image.Image:
     """In the file's own mode, 16 bits as 8, upright unless told otherwise. ValueError, with its name, if it can't be read."""
     try:
+        check_file(path)
         with Image.open(path) as picture:
             picture.load()
             return upright(picture) if exif_orientation else eight_bits(picture)

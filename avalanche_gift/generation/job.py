@@ -15,6 +15,7 @@ from tqdm import tqdm
 from avalanche_gift.generation.filters import Similarity, drop_lowest
 from avalanche_gift.generation.making import ATTEMPTS, TaskPrompts, fill_task, is_complete, make_pictures, missing_indices
 from avalanche_gift.generation.store import Record, SyntheticStore, TaskFolder, encoded
+from avalanche_gift.names import print_line, printable
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Job:
         """Whether all parts are made."""
         return all(is_complete(folder, task) for folder, task, _ in self.folders())
 
-    def fill(self, report: Callable[[str], None] = print) -> None:
+    def fill(self, report: Callable[[str], None] = print_line) -> None:
         """Makes what is missing, with a progress bar. Raises as `fill_task`."""
         missing = sum(self.missing())
         again = dropped = 0
@@ -58,7 +59,7 @@ class Job:
                 bar.update(len(records))
 
             for folder, task, meta in self.folders():
-                bar.set_postfix_str(task.name, refresh=False)
+                bar.set_postfix_str(printable(task.name), refresh=False)
                 options: dict[str, Any] = {"batch_size": self.batch_size, "attempts": self.attempts, "black": self.black}
                 fill_task(folder, self.generator, task, meta=meta, shard=self.shard, on_batch=on_batch, **options)
         seconds = time.perf_counter() - began
@@ -69,7 +70,7 @@ class Job:
             + "".join(f"; {remark}" for remark in remarks)
         )
 
-    def drop_lowest(self, similarity: Similarity, share: float, model: str, report: Callable[[str], None] = print) -> None:
+    def drop_lowest(self, similarity: Similarity, share: float, model: str, report: Callable[[str], None] = print_line) -> None:
         """Has readers leave out that share of each task (`filters.drop_lowest`), and reports how many."""
         counts = [
             len(drop_lowest(folder, task.pool, similarity, share=share, model=model)) for folder, task, _ in self.folders()
@@ -77,7 +78,7 @@ class Job:
         named = ", ".join(f"{task.name} {count}" for task, count in zip(self.plan, counts, strict=True))
         report(f"{self.store.root}: dropped {sum(counts)} pictures that {model} finds least like their prompts ({named})")
 
-    def estimate(self, report: Callable[[str], None] = print) -> None:
+    def estimate(self, report: Callable[[str], None] = print_line) -> None:
         """Counts, and estimates seconds and bytes by two batches that are not kept."""
         counts = self.missing()
         for task, count in zip(self.plan, counts, strict=True):

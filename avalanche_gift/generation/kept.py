@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from avalanche_gift.files import open_aside
+from avalanche_gift.files import is_sealed, open_sealed
 from avalanche_gift.generation.making import describe
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ class KeptPictures:
 
     A file holds those of one call. Its name is a digest of all prompts and seeds, the generator's description, and torch's
     version and threads, because other batches and threads may round a value otherwise: what is read is, bit for bit, what
-    would have been made. Bytes [N, H, W, 3] as .npy, never half-written; a damaged file is made again.
+    would have been made. Bytes [N, H, W, 3] as .npy and a checksum, never half-written; a damaged file is made again, and so
+    is one of earlier releases, which had no checksum.
 
     generator: makes pictures of one size. folder: made where it is not there.
     """
@@ -39,7 +40,7 @@ class KeptPictures:
         if kept is not None:
             return [Image.fromarray(pixels) for pixels in kept]
         pictures = list(self.generator.generate(prompts, seeds))
-        with open_aside(path) as file:
+        with open_sealed(path) as file:
             np.save(file, np.stack([np.asarray(picture.convert("RGB")) for picture in pictures]), allow_pickle=False)
         return pictures
 
@@ -57,10 +58,9 @@ def _read(path: Path, count: int) -> Any:
     """The pixels of a whole file; None where there is none."""
     import numpy as np
 
-    try:
-        pixels = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    if not is_sealed(path):
         return None
+    pixels = np.load(path, allow_pickle=False)
     if not isinstance(pixels, np.ndarray):  # an archive of arrays
         return None
     return pixels if pixels.dtype == np.uint8 and pixels.ndim == 4 and len(pixels) == count and pixels.shape[3] == 3 else None

@@ -267,6 +267,7 @@ def shard_of_process(given: str | None = None) -> tuple[int, int]:
     if given is None:
         return int(os.environ.get("RANK", 0)) + 1, int(os.environ.get("WORLD_SIZE", 1))
     number, _, of = given.partition("/")
-    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+    whole = number.isdecimal() and of.isdecimal() and max(len(number), len(of)) < 8
+    if not (whole and 1 <= int(number) <= int(of)):
         raise ValueError(f"expected --shard K/N with K from 1 to N, such as 2/8, got {given!r}")
     return int(number), int(of)

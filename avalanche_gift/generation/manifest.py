@@ -7,12 +7,13 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from avalanche_gift.files import parse_json
+from avalanche_gift.files import NotAFile, parse_json, read_file
 
 
 class StoreError(ValueError):
@@ -23,7 +24,8 @@ class StoreError(ValueError):
 class Record:
     """A line of the manifest. attempts: draws it took. dropped: why readers leave the picture out, None where they don't.
 
-    A line ends in a checksum of the rest, `check`, so that an altered prompt is noticed; lines of older stores have none.
+    A line ends in a checksum of the rest, `check`, so that an altered prompt is noticed. Stores of earlier releases, whose
+    `meta.json` has no `check` either, may have lines without.
     """
 
     index: int
@@ -36,16 +38,19 @@ class Record:
 
     def line(self) -> str:
         values = {key: value for key, value in vars(self).items() if key != "dropped" or value is not None}
-        return json.dumps({**values, "check": _checksum(values)}, ensure_ascii=False) + "\n"
+        return json.dumps(sealed(values), ensure_ascii=False) + "\n"
 
 
 _TYPES = {"index": int, "prompt": str, "seed": int, "file": str, "sha256": str, "attempts": int}
 
 
-def read_manifest(path: Path) -> list[Record]:
-    """Its records in the order written. StoreError with file and line for one that is none, FileNotFoundError for no file."""
+def read_manifest(path: Path, *, checked: bool = False) -> list[Record]:
+    """Its records in the order written. StoreError with file and line for one that is none, FileNotFoundError for no file.
+
+    checked: a line without its checksum is none.
+    """
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = read_file(path).split(b"\n")
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -53,26 +58,44 @@ def read_manifest(path: Path) -> list[Record]:
     records = []
     for number, line in enumerate(lines[:-1], start=1):  # what follows the last line break was torn while being written
         try:
-            records.append(_record(parse_json(line)))
+            records.append(_record(_object(parse_json(line)), checked))
         except (TypeError, ValueError) as error:
             raise StoreError(f"'{path}', line {number}: expected a record as JSON: {error}; remove that line") from error
     return records
 
 
-def _record(values: dict[str, Any]) -> Record:
-    check = values.pop("check", None) if isinstance(values, dict) else None
-    record = Record(**values)
+def _object(found: Any) -> dict[str, Any]:
+    if not isinstance(found, dict):
+        raise ValueError(f"an object of JSON, got {type(found).__name__}")
+    return found
+
+
+def _record(found: dict[str, Any], checked: bool) -> Record:
+    record = Record(**{name: value for name, value in found.items() if name != "check"})
     for name, kind in _TYPES.items():
         if type(value := getattr(record, name)) is not kind:
             raise ValueError(f"{name} of type {kind.__name__}, got {value!r}")
     if record.file != Path(record.file).name:
         raise ValueError(f"the name of a file in that folder, got {record.file!r}")
-    if check is not None and check != (found := _checksum(values)):
-        raise ValueError(f"the checksum {found} of what stands there, got {check!r}: altered")
+    if not unsealed(found)[1] and checked:
+        raise ValueError("a checksum as `check`, got none: altered")
     return record
 
 
-def _checksum(values: dict[str, Any]) -> str:
+def sealed(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with a checksum of them, `check`."""
+    return {**values, "check": _checksum(values)}
+
+
+def unsealed(found: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
+    """What `sealed` was given, and whether a checksum stood there. Raises ValueError if it is not that of the values."""
+    values = {name: value for name, value in found.items() if name != "check"}
+    if "check" in found and found["check"] != (wanted := _checksum(values)):
+        raise ValueError(f"the checksum {wanted} of what stands there, got {found['check']!r}: altered")
+    return values, "check" in found
+
+
+def _checksum(values: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -91,7 +114,12 @@ def open_locked(path: Path, wait: bool = False) -> Iterator[IO[bytes]]:
 
     while True:
         try:
-            file = open(path, "ab", buffering=0)  # noqa: SIM115
+            # a named pipe that no one reads is an error here, and nothing to wait for
+            handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+            file = os.fdopen(handle, "ab", buffering=0)
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                file.close()
+                raise NotAFile(path)
         except OSError as error:
             raise StoreError(f"can't write '{path}': {error.strerror or error}") from error
         try:
@@ -105,7 +133,7 @@ def open_locked(path: Path, wait: bool = False) -> Iterator[IO[bytes]]:
             break
         file.close()  # replaced or removed by a merge between opening and locking
     try:
-        content = path.read_bytes()
+        content = read_file(path)
         if content and not content.endswith(b"\n"):
             os.truncate(path, content.rfind(b"\n") + 1)
         yield file

@@ -14,8 +14,8 @@ from typing import IO, Any
 
 from PIL import Image
 
-from avalanche_gift.files import parse_json, sha256_of, write_aside
-from avalanche_gift.generation.manifest import Record, StoreError, append, open_locked, read_manifest
+from avalanche_gift.files import parse_json, read_file, sha256_of, write_aside
+from avalanche_gift.generation.manifest import Record, StoreError, append, open_locked, read_manifest, sealed, unsealed
 
 MANIFEST, META, DROPPED = "manifest.jsonl", "meta.json", "dropped.json"
 FORMATS = {"png": "PNG", "jpg": "JPEG"}
@@ -65,6 +65,8 @@ class TaskFolder:
     `manifest.jsonl` is append-only; where several processes write, each has a part, `manifest-2-of-8.jsonl`, and readers see
     all of them merged. A line stands there only once its picture is on disk. A torn last line is ignored, and for an index
     that occurs twice the later line counts. `FolderGenerator` reads the folder too, once its parts are merged.
+    `meta.json`, each line and `dropped.json` hold a checksum of what they say (not in stores of earlier releases, which stay
+    readable), and a line that of its picture.
     """
 
     def __init__(self, root: Path) -> None:
@@ -72,10 +74,12 @@ class TaskFolder:
 
     def meta(self) -> dict[str, Any] | None:
         """What the pictures were made with; None where nothing is there."""
+        return self._settings()[0]
+
+    def _settings(self) -> tuple[dict[str, Any] | None, bool]:
+        """`meta.json`, and whether it has a checksum, as all lines then must."""
         path = self.root / META
-        if not path.exists():
-            return None
-        return _read_object(path)
+        return _read_object(path) if path.exists() else (None, False)
 
     def check(self, asked: Mapping[str, Any]) -> None:
         """Raises StoreError, naming each field that differs, where the folder was made with other settings."""
@@ -100,7 +104,7 @@ class TaskFolder:
                     f"there are pictures in '{self.root}' but no {META} that says what they were made with; "
                     "put it back, use another folder, or remove this one"
                 )
-            _write(self.root / META, json.dumps(asked, indent=2, ensure_ascii=False))
+            _write(self.root / META, json.dumps(sealed(json.loads(json.dumps(asked))), indent=2, ensure_ascii=False))
         self.check(asked)
 
     def parts(self) -> list[Path]:
@@ -112,7 +116,8 @@ class TaskFolder:
         """Every picture recorded, by index, in its order."""
         while True:
             try:
-                found = {record.index: record for path in self.parts() for record in read_manifest(path)}
+                _, checked = self._settings()
+                found = {record.index: record for path in self.parts() for record in read_manifest(path, checked=checked)}
                 return dict(sorted(found.items()))
             except FileNotFoundError:  # another process merged a part between listing and reading
                 continue
@@ -129,12 +134,12 @@ class TaskFolder:
         Raises StoreError.
         """
         if indices or (self.root / DROPPED).exists():
-            _write(self.root / DROPPED, json.dumps({**facts, "indices": sorted(indices)}))
+            _write(self.root / DROPPED, json.dumps(sealed({**facts, "indices": sorted(indices)})))
 
     def dropped(self) -> dict[str, Any]:
         """What `drop` wrote last: the indices, and why; no indices where nothing was dropped."""
         path = self.root / DROPPED
-        found = _read_object(path) if path.exists() else {"indices": []}
+        found = _read_object(path)[0] if path.exists() else {"indices": []}
         indices = found.get("indices")
         if not isinstance(indices, list) or not all(type(index) is int for index in indices):
             raise StoreError(f"'{path}': expected a list of indices, got {indices!r}; remove that file")
@@ -149,7 +154,7 @@ class TaskFolder:
         """Raises StoreError with the file's name where it is missing, altered or no picture."""
         path = self.root / record.file
         try:
-            content = path.read_bytes()
+            content = read_file(path)
             if hashlib.sha256(content).hexdigest() != record.sha256:
                 raise ValueError("altered since it was written")
             picture = Image.open(io.BytesIO(content), formats=tuple(FORMATS.values()))
@@ -181,16 +186,11 @@ class TaskFolder:
         if suffix not in FORMATS:
             raise ValueError(f"expected pictures as {' or '.join(FORMATS)}, got {suffix!r}")
         path = self.root / (MANIFEST if of == 1 else f"manifest-{number}-of-{of}.jsonl")
+        label = f"{number}-of-{of}."
         with open_locked(path) as manifest:
-            self._remove_leftovers(shard)
-            yield Writer(self.root, manifest, suffix)
-
-    def _remove_leftovers(self, shard: tuple[int, int]) -> None:
-        """Half-written files that a killed process of this shard left; those of other shards may be being written."""
-        for path in self.root.glob(".*.*.*"):
-            number = path.name[1:].split(".")[0]
-            if int(number) % shard[1] == shard[0] - 1 if number.isdecimal() else shard[1] == 1:
-                path.unlink(missing_ok=True)
+            for leftover in self.root.glob(f".[0-9]*.*.{label}*"):  # of a killed process: who writes this part is alone
+                leftover.unlink(missing_ok=True)
+            yield Writer(self.root, manifest, suffix, label)
 
     def merge(self) -> bool:
         """Makes one `manifest.jsonl` of the parts, in the order of indices. False, and nothing done, while one is written."""
@@ -198,6 +198,8 @@ class TaskFolder:
             return True
         with contextlib.ExitStack() as stack:
             stack.enter_context(open_locked(self.root / ".merge.lock", wait=True))
+            # Listed first: who begins to write after that has none of these, and who wrote before holds one of the parts.
+            leftovers = list(self.root.glob(".[0-9]*.*.*"))
             parts = self.parts()
             try:
                 for path in {*parts, self.root / MANIFEST}:
@@ -208,15 +210,16 @@ class TaskFolder:
             for path in parts:
                 if path.name != MANIFEST:
                     path.unlink()
-            self._remove_leftovers((1, 1))
+            for path in leftovers:
+                path.unlink(missing_ok=True)
         return True
 
 
 class Writer:
-    """Appends pictures: files first, then their lines."""
+    """Appends pictures: files first, then their lines. label: of its part, in the names of half-written files."""
 
-    def __init__(self, root: Path, manifest: IO[bytes], suffix: str) -> None:
-        self.root, self._manifest, self._suffix = root, manifest, suffix
+    def __init__(self, root: Path, manifest: IO[bytes], suffix: str, label: str) -> None:
+        self.root, self._manifest, self._suffix, self._label = root, manifest, suffix, label
 
     def add(self, rows: Sequence[tuple[int, str, int, Image.Image, int, str | None]]) -> list[Record]:
         """Rows of index, prompt, seed, picture, attempts, dropped. Raises StoreError where the disk takes no more."""
@@ -225,7 +228,7 @@ class Writer:
             for index, prompt, seed, picture, attempts, dropped in rows:
                 content = encoded(picture, self._suffix)
                 file = f"{index:05d}.{self._suffix}"
-                write_aside(self.root / file, content)
+                write_aside(self.root / file, content, self._label)
                 records.append(Record(index, prompt, seed, file, hashlib.sha256(content).hexdigest(), attempts, dropped))
             _flush_folder(self.root)
             append(self._manifest, "".join(record.line() for record in records).encode())
@@ -244,16 +247,17 @@ def encoded(picture: Image.Image, suffix: str) -> bytes:
     return content.getvalue()
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def _read_object(path: Path) -> tuple[dict[str, Any], bool]:
+    """The values of a JSON object, and whether a checksum stands beside them, which then is theirs."""
     try:
-        found = parse_json(path.read_bytes())
+        return unsealed(_object(parse_json(read_file(path))))
     except (OSError, ValueError) as error:
         raise StoreError(f"can't read '{path}': {error}; put it back, or make the pictures in another folder") from error
+
+
+def _object(found: Any) -> dict[str, Any]:
     if not isinstance(found, dict):
-        raise StoreError(
-            f"can't read '{path}': expected an object of JSON, got {type(found).__name__}; put it back, or make the pictures "
-            "in another folder"
-        )
+        raise ValueError(f"expected an object of JSON, got {type(found).__name__}")
     return found
 
 

@@ -46,7 +46,7 @@ class Experiment:
             what, world, protocol = (str(record[name]) for name in ("what", "world", "protocol"))
             protocol = " ".join(filter(None, (protocol, str(record.get("deltas", "")))))
             seeds, not_there = list(record["seeds"]), [str(line) for line in record["not_there"]]
-        except (AttributeError, KeyError, TypeError) as error:
+        except (ArithmeticError, AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"expected a record of `python -m experiments`, but {error!r}") from error
         return cls(place[1], int(place[2]), what, world, seeds, protocol, not_there, rows, picture)
 

@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from avalanche_gift.files import parse_json, write_aside
+from avalanche_gift.files import parse_json, read_file, write_aside
 
 VERSION = 1
 INDEX = "index.json"
@@ -43,6 +43,8 @@ class Checkpoints:
         tensors: dict[str, Tensor] = {}
         values = _without_tensors(state, "", tensors)
         name = _file_name(experience, iteration)
+        if self.folder.is_symlink():
+            raise CheckpointError(f"{self.folder}: expected a folder of this run's own, got a symbolic link; remove the link")
         content = save(tensors, metadata={"values": json.dumps(values)})
         write_aside(self.folder / name, content)
         entry = {
@@ -66,7 +68,7 @@ class Checkpoints:
             raise CheckpointError(f"{self.folder}: expected a checkpoint of {experience=}, {iteration=}, got none")
         path = self.folder / entry["file"]
         try:
-            content = path.read_bytes()
+            content = read_file(path)
         except OSError as error:
             raise CheckpointError(f"{path}: expected a readable checkpoint, got {error.strerror or error}") from error
         if (found := hashlib.sha256(content).hexdigest()) != entry["sha256"]:
@@ -87,10 +89,10 @@ class Checkpoints:
 
     def _entries(self) -> list[dict[str, Any]]:
         path = self.folder / INDEX
-        if not path.is_file():
+        if not path.exists():
             return []
         try:
-            index = parse_json(path.read_bytes())
+            index = parse_json(read_file(path))
             version, entries = index["version"], index["checkpoints"]
             strange = [entry for entry in entries if {key: type(entry.get(key)) for key in ENTRY} != ENTRY]
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -131,6 +131,9 @@ class FineTune(SupervisedTemplate):
                 "expected label smoothing over the classes that each row really has, got torch's CrossEntropyLoss, which "
                 "spreads it over masked columns, too; give label_smoothing=... alone, or training.ClassificationLoss(...)"
             )
+        for name, size in (("train_mb_size", train_mb_size), ("eval_mb_size", eval_mb_size)):
+            if size is not None and size < 1:
+                raise ValueError(f"expected {name} of 1 or more, got {size}")
         if optimizer is not None and shard_optimizer:
             raise ValueError("expected shard_optimizer or an optimizer of your own, got both")
         length: dict[str, Any] = {"iterations": train_iterations, "epochs": train_epochs}

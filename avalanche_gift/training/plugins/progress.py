@@ -6,6 +6,7 @@ from avalanche.core import SupervisedPlugin
 from tqdm import tqdm
 
 from avalanche_gift.distributed import is_first
+from avalanche_gift.names import printable
 
 
 class ProgressPlugin(SupervisedPlugin):
@@ -46,6 +47,6 @@ class ProgressPlugin(SupervisedPlugin):
     def _begin(self, strategy: Any, words: str = "", **options: Any) -> tqdm:
         experience = strategy.experience
         name = getattr(experience, "task_name", experience.current_experience)
-        description = " ".join(filter(None, [self.label, words, str(name)]))
+        description = " ".join(filter(None, [self.label, words, printable(name)]))
         options["disable"] = None if is_first() else True  # None: no bar where standard error is no terminal
         return tqdm(desc=description, total=len(strategy.dataloader), mininterval=0.5, unit="it", **options)
