@@ -28,7 +28,9 @@ def refuse_postscript() -> None:
 
     Pillow goes by the content of a file, so that an EPS file may be called `x.png`. It is then an unreadable image.
     """
-    EpsImagePlugin.gs_binary = False
+    plugin: Any = EpsImagePlugin
+    plugin.gs_binary = False
+    plugin.gs_windows_binary = False  # what Pillow 10.0 asks, on any system
 
 
 refuse_postscript()
