@@ -118,7 +118,9 @@ def _run(
     logs: AbstractContextManager[list[Any]] = nullcontext([])
     with open_loggers(folder, sizes, about) if distributed.is_first() else logs as loggers:
         watched = [LearningRate(), DistanceFromPrevious(), SyntheticPictures()]
-        evaluator = EvaluationPlugin(accuracy_metrics(experience=True), matrix, pooled, *watched, loggers=loggers)
+        metrics = [accuracy_metrics(experience=True), matrix, pooled, *watched]
+        # What was measured before stays with the loggers: kept here, every figure of a run would stay in memory.
+        evaluator = EvaluationPlugin(*metrics, loggers=loggers, collect_all=False)
         strategy, benchmark = build_for(benchmark, config, model, evaluator)
         _watch_gradients(strategy)
         plugin = None

@@ -1,5 +1,7 @@
 """The order of a run: evaluate, then train and evaluate an experience after the other, from where a checkpoint left it."""
 
+import gc
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +23,7 @@ def train_and_evaluate(
     plugin: None for a strategy that goes on from the start of an experience only. Zero-shot has nothing to go on from.
     """
     options = {"num_workers": config.num_workers}
-    units = _units(strategy, benchmark, config)
+    units, garbage = _units(strategy, benchmark, config), Garbage()
     keeps = not isinstance(strategy, ZeroShot)
     place = state.checkpoints.newest() if keeps else None
     if place is None:
@@ -38,6 +40,24 @@ def train_and_evaluate(
             plugin.resume_at(iteration)
         strategy.train(units[number], eval_streams=[], **options)
         strategy.eval(benchmark.test_stream, **options)
+        garbage.collect()
+
+
+class Garbage:
+    """Collects what an experience leaves behind, at no more than a twentieth of the time.
+
+    The figures of its evaluation refer to themselves, some 17,000 objects and 10 MB an experience, and Python looks through its
+    oldest objects only once a quarter as many are new: after ten experiences or more, beside the half million of the imports.
+    """
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def collect(self) -> None:
+        if (began := time.perf_counter()) >= self._next:
+            gc.collect()
+            ended = time.perf_counter()
+            self._next = ended + 20 * (ended - began)
 
 
 def _units(strategy: Any, benchmark: CLScenario, config: RunConfig) -> Sequence[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ class Experiment:
             raise ValueError("expected a table, or a figure with its picture, of `python -m experiments`")
         try:
             rows = {
-                row: {column: {part: float(cell[part]) for part in READ if part in cell} for column, cell in cells.items()}
+                row: {column: {part: _finite(cell[part]) for part in READ if part in cell} for column, cell in cells.items()}
                 for row, cells in record.get("rows", {}).items()
             }
             what, world, protocol = (str(record[name]) for name in ("what", "world", "protocol"))
@@ -53,6 +54,12 @@ class Experiment:
     @property
     def title(self) -> str:
         return f"{self.kind.title()} {self.number}"
+
+
+def _finite(value: Any) -> float:
+    if not math.isfinite(number := float(value)):
+        raise ValueError(f"expected finite numbers in its cells, got {number}")
+    return number
 
 
 def experiments_section(experiments: Sequence[Experiment]) -> str:
