@@ -11,7 +11,6 @@ from spoilt import (
     GIFT,
     MANIFEST,
     META,
-    PICTURE,
     RUN,
     altered,
     both,
@@ -33,10 +32,6 @@ TEXTS_IN_A_PIPE = [*RUN, "--strategies", "zscl", "--set", "zscl.pictures=source"
 nothing = both()
 
 PIPES = [
-    ("pipe for a training image", piped(PICTURE), RUN, 2, rf"can't read .*train/blue/0\.png of cold: .*{PIPE}"),
-    ("pipe for a test image", piped(TEST_PICTURE), RUN, 2, rf"can't read .*test/blue/0\.png of cold: .*{PIPE}"),
-    ("pipe for an image in a worker", piped(PICTURE), [*RUN, "--workers", "1"], 2, r"can't read .*train/blue/0\.png of cold"),
-    ("pipe for an image to be cached", piped(TEST_PICTURE), [*RUN, "--cache-dir", "cache"], 2, rf"0\.png of cold: .*{PIPE}"),
     ("pipe for classes", piped("tasks/cold/classes.json"), RUN, 2, rf"{PIPE}.*classes\.json"),
     ("pipe for an image of the source", piped("source/white.png"), GIFT, 2, r"line 2: there is no file 'white\.png'"),
     ("pipe for reference texts", piped("refs.txt"), TEXTS_IN_A_PIPE, 2, rf"{PIPE}.*refs\.txt"),
