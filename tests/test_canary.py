@@ -182,7 +182,7 @@ def one_line(*arguments):
 
 MODEL = ("open_clip_config.json", "open_clip_model.safetensors", "tokenizer.json", "tokenizer_config.json")
 MODEL_TOO = (
-    *("config.json", "special_tokens_map.json", "added_tokens.json", "preprocessor_config.json", "vocab.json"),
+    *("config.json", "special_tokens_map.json", "added_tokens.json", "preprocessor_config.json", "vocab.json", "probe.json"),
     *("pytorch_model.bin", "model.safetensors.index.json", "evil.py", "tokenizer.model"),
 )
 PARTS = (
@@ -334,7 +334,8 @@ COVERED = {
     "generation/making.py": "images that a generator returned",
     "run_loggers.py": "lines of text, cut and written again",
     **dict.fromkeys(("benchmarks/folders.py", "benchmarks/references.py", "benchmarks/picture_cache.py"), "KINDS"),
-    **dict.fromkeys(("benchmarks/stanford_cars.py", "benchmarks/tiny_imagenet.py"), "data sets"),
+    **dict.fromkeys((f"benchmarks/{name}.py" for name in ("datasets", "stanford_cars", "tiny_imagenet")), "data sets"),
+    "models/probe.py": "KINDS",
     **dict.fromkeys(
         ("cli_report.py", "evaluation/results.py", "lock.py", "files.py", "pictures.py", "plain_configs.py"), "KINDS"
     ),

@@ -37,7 +37,7 @@ class Interrupting:
 
 def test_a_signal_while_an_image_is_read_does_not_blame_the_image(tmp_path, monkeypatch):
     (tmp_path / "a.png").write_bytes(b"")
-    monkeypatch.setattr("avalanche_gift.benchmarks.references.open_rgb", lambda path: send())
+    monkeypatch.setattr("avalanche_gift.benchmarks.references.open_rgb", lambda path, **kwargs: send())
     with interruptible():
         for read in (Pictures(Interrupting(), [0], name="x"), FolderPictures(tmp_path)):
             with pytest.raises(Interrupted, match="SIGTERM"):

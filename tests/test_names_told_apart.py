@@ -127,8 +127,8 @@ def test_published_names_are_told_apart_by_clip_and_by_tokenizers_that_drop_case
 
 
 def test_the_mini_world_is_told_apart_and_words_that_its_model_does_not_know_are_not():
-    model = mini_clip()
     for options in ({}, {"class_incremental": True}):
+        model = mini_clip()
         for experience in MiniWorld(0, train_transform=plain(), eval_transform=plain(), **options).train_stream:
             model.adaptation(experience)
     with (
