@@ -324,7 +324,18 @@ def test_names_from_files_are_text_on_the_page(world, canary):
 # ---- and nothing else is read
 
 
-READING = {"read_text", "read_bytes", "open", "load", "load_file", "loadmat", "from_pretrained", "load_config", "urlopen"}
+READING = {
+    "read_text",
+    "read_bytes",
+    "read_file",
+    "open",
+    "load",
+    "load_file",
+    "loadmat",
+    "from_pretrained",
+    "load_config",
+    "urlopen",
+}
 COVERED = {
     "benchmarks/download.py": "archives and pages of data sets: `test_datasets.py` and the table of bad input",
     "benchmarks/class_names.py": "the package's own lists",
