@@ -108,7 +108,7 @@ def test_a_worker_that_outlives_a_killed_holder_keeps_nothing(tmp_path):
     process.stdout.close()
 
 
-@pytest.mark.parametrize("pid", [2**22 + 1, os.getppid(), 1, os.getpid()])
+@pytest.mark.parametrize("pid", [2**22 + 1, os.getppid(), 1, os.getpid()], ids=["no one", "parent", "init", "own"])
 def test_the_number_of_a_living_process_that_has_nothing_to_do_with_it_keeps_no_one_out(tmp_path, pid):
     leave(tmp_path, pid=pid)
     with locked(tmp_path):
