@@ -9,7 +9,7 @@ demo: $(VENV)/ready
 	$(BIN)/avalanche-gift run --benchmark mini --strategies zero-shot finetune l2 gift --out runs/demo
 
 test: $(VENV)/ready
-	$(BIN)/python -m pytest -q tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile tests
 
 parity: $(VENV)/ready
 	$(BIN)/python tests/replay.py tests/data/*.safetensors
