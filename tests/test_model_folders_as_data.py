@@ -89,14 +89,14 @@ def at(config, path):
 TEXT, VISION = ("model_cfg", "text_cfg"), ("model_cfg", "vision_cfg")
 DESCRIPTIONS = {
     "a remote tower": (VISION, "timm_model_name", "hf-hub:someone/model"),
-    "a tower in a folder": (VISION, "timm_model_name", "local-dir:/tmp/model"),
+    "a tower in a folder": (VISION, "timm_model_name", "local-dir:/elsewhere/model"),
     "a module": (VISION, "timm_model_name", "evil/tower.py"),
-    "a text tower anywhere": (TEXT, "hf_model_name", "/tmp/model"),
+    "a text tower anywhere": (TEXT, "hf_model_name", "/elsewhere/model"),
     "a text tower above": (TEXT, "hf_model_name", "../model"),
     "a text tower on the hub": (TEXT, "hf_model_name", "someone/model"),
-    "a tokenizer anywhere": (TEXT, "hf_tokenizer_name", "/tmp/model"),
+    "a tokenizer anywhere": (TEXT, "hf_tokenizer_name", "/elsewhere/model"),
     "a tokenizer by a link": (TEXT, "hf_tokenizer_name", "https://example.com/x"),
-    "a file of merges": ((*TEXT, "tokenizer_kwargs"), "bpe_path", "/tmp/merges.gz"),
+    "a file of merges": ((*TEXT, "tokenizer_kwargs"), "bpe_path", "/elsewhere/merges.gz"),
     "a revision of code": ((*TEXT, "tokenizer_kwargs"), "code_revision", "main"),
     "a subfolder": ((*TEXT, "tokenizer_kwargs"), "subfolder", "../x"),
     "a list for a switch": ((*TEXT, "tokenizer_kwargs"), "clean", ["evil.clean"]),
